@@ -1,0 +1,106 @@
+// A conversation as every API states it and every family's template reads it.
+
+/** JSON as parsed, or kept as source text where number spelling and key order matter. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+export interface ToolCall {
+  id?: string
+  name: string
+  /** The arguments as JSON text, exactly as the caller or the model wrote them. */
+  arguments: string
+}
+
+export interface Message {
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool'
+  /** Plain text; content parts are joined by the protocol before this point. */
+  content: string | null
+  name?: string
+  reasoning?: string
+  toolCalls?: ToolCall[]
+  toolCallId?: string
+}
+
+export interface Tool {
+  name: string
+  description?: string
+  /** JSON schema of the arguments. */
+  parameters?: { [key: string]: Json }
+  strict?: boolean
+  /** The tool exactly as the caller sent it (`{type:"function", function:{…}}`), as JSON text. */
+  source: string
+}
+
+export type ToolChoice = 'none' | 'auto' | 'required' | { name: string }
+
+/** Where the caller set the thinking budget, which decides how its end is forced. */
+export interface ThinkingBudget {
+  /** -1 unlimited, 0 no thought, N tokens. */
+  tokens: number
+  /** `soft` closes with the model's own sentence, `hard` with the end token alone. */
+  dialect: 'soft' | 'hard'
+}
+
+export interface Conversation {
+  messages: Message[]
+  tools: Tool[]
+  toolChoice: ToolChoice
+  parallelToolCalls: boolean
+  budget: ThinkingBudget
+  /** Variables the caller passes to the chat template, reserved names already refused. */
+  templateVariables: { [key: string]: Json }
+  addGenerationPrompt: boolean
+  continueFinalMessage: boolean
+}
+
+/** A piece of a prompt: template text, or one control token named by its string. */
+export interface PromptPiece {
+  text: string
+  control: boolean
+}
+
+/** Which state the output parser starts in. */
+export type ParserStart = 'auto' | 'reasoning' | 'content'
+
+export interface RenderedPrompt {
+  /** The prompt as text, byte for byte what the template wrote. */
+  text: string
+  /** The same, cut at control tokens; caller text never lies in a control piece. */
+  pieces: PromptPiece[]
+  start: ParserStart
+}
+
+/** What the engine must know of a family's thought to count and bound it. All strings are control tokens' names. */
+export interface ThoughtMarkers {
+  start: string
+  end: string
+  reflectStart?: string
+  reflectEnd?: string
+  callStart?: string
+  callEnd?: string
+  /** Text (with control tokens) that closes a thought whose budget is used up. */
+  closing: string
+  closingInReflection: string
+  closingHard: string
+}
+
+/** One model family: turns a conversation into a prompt and output into events. */
+export interface Family {
+  name: string
+  /** Control tokens the family needs in the tokenizer, by string. */
+  controlTokens: string[]
+  /** Control tokens that always end a generation, whatever generation_config says. */
+  stopTokens: string[]
+  thought: ThoughtMarkers | null
+  /** Compiles the template once; throws TemplateError with a sentence. */
+  template(source: string): ChatTemplate
+  parser(options: {
+    start: ParserStart
+    tools: Tool[]
+    toolChoice: ToolChoice
+  }): import('./events.ts').OutputParser
+}
+
+export interface ChatTemplate {
+  /** Throws TemplateError (the caller's mistake or the template's, with a sentence). */
+  render(conversation: Conversation): RenderedPrompt
+}

@@ -1,0 +1,143 @@
+// The typed face of the native engine: what run.ts asks of it and what it answers. Knows no OpenAI.
+import type { Token } from './events.ts'
+import type { PromptPiece } from './conversation.ts'
+
+/** Sampling of one sequence; every field already validated. */
+export interface Sampling {
+  temperature: number
+  /** 0 = off. */
+  topK: number
+  topP: number
+  minP: number
+  repetitionPenalty: number
+  presencePenalty: number
+  frequencyPenalty: number
+  logitBias: [id: number, bias: number][]
+  /** Seed of this choice; undefined draws one. */
+  seed?: number | bigint
+  minTokens: number
+  maxTokens: number
+  ignoreEos: boolean
+  stopTokenIds: number[]
+  stopStrings: string[]
+  includeStop: boolean
+  /** Undefined = none; n = the chosen token and the n best. */
+  logprobs?: number
+  badWords: number[][]
+  allowedTokenIds?: number[]
+}
+
+/** How the engine counts and bounds a thought; token ids, see ThoughtMarkers for the strings. */
+export interface Thought {
+  start: number
+  end: number
+  reflectStart?: number
+  reflectEnd?: number
+  callStart?: number
+  callEnd?: number
+  openInPrompt: boolean
+  /** Undefined = unlimited, 0 = no thought. */
+  budget?: number
+  closing: number[]
+  closingInReflection: number[]
+}
+
+export interface EngineRequest {
+  prompt: Uint32Array
+  sampling: Sampling
+  thought?: Thought
+  cacheSalt?: string
+  /** Lower goes first. */
+  priority: number
+  /** Fairness key: requests of one tenant share a turn. */
+  tenant: number
+  /** Logprobs of every prompt token (first has none); n best of each. */
+  promptLogprobs?: number
+}
+
+export interface PromptToken {
+  id: number
+  logprob: number | null
+  rank: number | null
+  top: { id: number; logprob: number }[]
+}
+
+/** What one engine step brought for one sequence. */
+export interface StepOutput {
+  tokens: Token[]
+  /** On the first output only. */
+  cachedTokens?: number
+  promptLogprobs?: PromptToken[]
+  /** Set on the last output. */
+  finish?: {
+    reason: 'stop' | 'length' | 'abort' | 'error'
+    /** Stop string, stop token id, or null for the model's own end. */
+    stop: string | number | null
+    reasoningTokens: number
+    completionTokens: number
+    error?: string
+  }
+}
+
+export interface ModelInfo {
+  architecture: string
+  /** Rows of the head; ids at or above `realVocabulary` are padding. */
+  vocabulary: number
+  realVocabulary: number
+  maxModelLen: number
+  maxSequences: number
+  eosTokenIds: number[]
+  parameters: number
+  weightBytes: number
+  kvTokens: number
+}
+
+export interface EngineStats {
+  running: number
+  waiting: number
+  waitingTokens: number
+  pagesTotal: number
+  pagesUsed: number
+  pagesCached: number
+  prefixQueries: number
+  prefixHits: number
+  preemptions: number
+  promptTokens: number
+  generatedTokens: number
+  steps: number
+  /** Seconds since the engine thread last turned; grows when it hangs. */
+  beatAge: number
+  dead: string | null
+}
+
+/** Refused before anything ran: the HTTP status the caller deserves and a sentence. */
+export class EngineRefusal extends Error {
+  status: 400 | 429 | 503
+  code: string
+  constructor(status: 400 | 429 | 503, code: string, message: string) {
+    super(message)
+    this.name = 'EngineRefusal'
+    this.status = status
+    this.code = code
+  }
+}
+
+export interface Engine {
+  readonly info: ModelInfo
+  /** Text in which control tokens count, as `/v1/completions` takes it. */
+  encodePrompt(text: string): Promise<Uint32Array>
+  /** Caller text: never becomes a control token. */
+  encodeText(text: string): Promise<Uint32Array>
+  /** Template output: control pieces become control tokens, text pieces stay text. */
+  encodePieces(pieces: PromptPiece[]): Promise<Uint32Array>
+  decode(ids: ArrayLike<number>): string
+  tokenBytes(id: number): Uint8Array
+  tokenId(text: string): number | undefined
+  /**
+   * Queues one sequence. Throws EngineRefusal before anything ran; afterwards the iterable ends exactly once,
+   * with `finish` on its last output. Returning early or aborting the signal cancels within one step.
+   */
+  generate(request: EngineRequest, signal?: AbortSignal): AsyncIterable<StepOutput>
+  stats(): EngineStats
+  close(): Promise<void>
+}

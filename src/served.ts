@@ -1,0 +1,60 @@
+// What the app serves: one model with its family, template and engine, and the phase the process is in.
+import type { ChatTemplate, Family, Json } from './conversation.ts'
+import type { Engine } from './engine.ts'
+
+/** Sampling defaults from the model's generation_config.json or the operator; absent = OpenAI's. */
+export interface SamplingDefaults {
+  temperature?: number
+  topP?: number
+  topK?: number
+  minP?: number
+  repetitionPenalty?: number
+}
+
+export interface ServedModel {
+  /** Names it answers to; the first is the one shown. */
+  names: string[]
+  /** Seconds since 1970, constant while served. */
+  created: number
+  family: Family
+  template: ChatTemplate
+  engine: Engine
+  defaults: SamplingDefaults
+}
+
+/** Shared, mutable: the process moves it on, the app reads it on every request. */
+export interface Lifecycle {
+  phase: 'loading' | 'ready' | 'draining' | 'dead'
+  /** 0..1 while loading. */
+  progress: number
+  /** Why it is dead, or what is being loaded. */
+  detail: string
+  model?: ServedModel
+}
+
+export interface AppSettings {
+  apiKeys: string[]
+  /** Bytes a request body may have. */
+  maxBody: number
+  /** Seconds between keep-alive comments on an idle stream; 0 = never. */
+  keepAliveSeconds: number
+  returnTokensAsTokenIds: boolean
+  forceIncludeUsage: boolean
+  /** `none` leaves the thought in content, tags and all. */
+  reasoningParser: 'auto' | 'none'
+  /** `none` leaves calls in content. */
+  toolCallParser: 'auto' | 'none'
+  trustRequestChatTemplate: boolean
+  defaultTemplateVariables: { [key: string]: Json }
+  allowedOrigins: string[]
+  /** Prefix under which the routes also answer, '' for none. */
+  rootPath: string
+  version: string
+}
+
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
