@@ -1,0 +1,283 @@
+//! From a model folder to the parts the engine thread runs: everything is checked before a tensor is read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde_json::Value;
+
+use crate::cache::storage::{KvShape, KvStorage};
+use crate::memory::{self, Demand, MemoryPlan};
+use crate::model::{Architecture, Model, ModelConfig, SeedOss};
+use crate::parallel::Rank;
+use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
+use crate::text::{Tokenizer, TokenizerOptions};
+use crate::weights::{Checkpoint, SafetensorsFolder, StorageDType, WeightError, WeightSource};
+
+/// What to load and under which bounds.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Folder of a Hugging Face checkpoint.
+    pub folder: PathBuf,
+    /// Converts matrices; none keeps the checkpoint's own type.
+    pub dtype: Option<StorageDType>,
+    /// Longest context, tokens.
+    pub max_model_len: Option<usize>,
+    /// Sequences running at once.
+    pub max_sequences: usize,
+    /// Rows in one step.
+    pub max_batched_tokens: usize,
+    /// Bytes of KV cache.
+    pub kv_cache: Option<u64>,
+    /// Positions in a page.
+    pub page_size: usize,
+    /// Threads of the forward pass.
+    pub threads: Option<usize>,
+    /// Keep full pages for later requests with the same prefix.
+    pub prefix_cache: bool,
+    /// Requests that may wait.
+    pub max_queued_requests: usize,
+    /// Prompt tokens that may wait.
+    pub max_queued_tokens: usize,
+    /// Strings of control tokens the family needs.
+    pub control_tokens: Vec<String>,
+    /// Control tokens that always end a generation, by string.
+    pub stop_tokens: Vec<String>,
+    /// Root of the prefix cache's hash chain, random per process.
+    pub seed: [u8; 32],
+}
+
+/// Why a model cannot be loaded: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(String);
+
+impl LoadError {
+    /// An error with its sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl From<WeightError> for LoadError {
+    fn from(error: WeightError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Facts about a loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelFacts {
+    /// `SeedOssForCausalLM`.
+    pub architecture: &'static str,
+    /// Rows of the head.
+    pub vocabulary: usize,
+    /// Rows with a token behind them.
+    pub real_vocabulary: usize,
+    /// Ids that end a generation.
+    pub eos: Vec<u32>,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bounds it runs under.
+    pub plan: MemoryPlan,
+    /// Sequences running at once.
+    pub max_sequences: usize,
+    /// Positions in a page.
+    pub page_size: usize,
+}
+
+/// What the engine thread owns.
+pub(crate) struct Parts {
+    pub(crate) model: Box<dyn Model>,
+    pub(crate) cache: KvStorage,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) eos: Vec<u32>,
+    pub(crate) vocabulary: usize,
+    pub(crate) pool: rayon::ThreadPool,
+}
+
+pub(crate) struct Loaded {
+    pub(crate) parts: Parts,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) facts: ModelFacts,
+}
+
+pub(crate) fn load(
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(&str, f32),
+) -> Result<Loaded, LoadError> {
+    let folder = &options.folder;
+    progress("checking", 0.0);
+    let ModelConfig::SeedOss(config) = ModelConfig::read(folder)?;
+    let tokenizer = Arc::new(read_tokenizer(folder, &options.control_tokens)?);
+    let real_vocabulary = tokenizer.vocabulary().len();
+    if real_vocabulary > config.vocabulary {
+        return Err(LoadError::new(format!(
+            "{}: holds token ids up to {}, but config.json says vocab_size {}",
+            folder.join("tokenizer.json").display(),
+            real_vocabulary - 1,
+            config.vocabulary
+        )));
+    }
+    let eos = end_tokens(folder, &tokenizer, &options.stop_tokens)?;
+    let source = SafetensorsFolder::open(folder)?;
+    let expected = config.expected();
+    let checkpoint = Checkpoint::check(&source, &expected)?;
+
+    // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
+    let widest = options.dtype.unwrap_or(match source.info("model.embed_tokens.weight") {
+        Some(info) if info.dtype == "F32" => StorageDType::F32,
+        Some(info) if info.dtype == "F16" => StorageDType::F16,
+        _ => StorageDType::Bf16,
+    });
+    let cache_dtype = match widest {
+        StorageDType::F32 => DType::F32,
+        StorageDType::F16 | StorageDType::Bf16 => DType::BF16,
+    };
+    let mut shape = KvShape {
+        pages: 0,
+        kv_heads: config.kv_heads,
+        page_size: options.page_size,
+        head_dim: config.head_dim,
+        slots: config.layers,
+        dtype: cache_dtype,
+    };
+    let rows = options.max_batched_tokens as u64;
+    let widths = 4 * config.hidden + 2 * config.heads * config.head_dim + 3 * config.intermediate;
+    let plan = memory::plan(
+        &Demand {
+            weights: weights_in_memory(&source, options.dtype),
+            page: shape.page_bytes() as u64,
+            page_size: options.page_size,
+            groups: 1,
+            trained_context: config.max_positions,
+            max_model_len: options.max_model_len,
+            max_sequences: options.max_sequences,
+            kv_cache: options.kv_cache,
+            workspace: rows * widths as u64 * 4
+                + super::turn::LOGIT_ROWS as u64 * config.vocabulary as u64 * 8,
+        },
+        memory::available(),
+    )
+    .map_err(LoadError::new)?;
+    shape.pages = plan.pages;
+
+    let model = SeedOss::load(
+        &config,
+        &checkpoint,
+        options.dtype,
+        options.page_size,
+        Rank::SOLO,
+        &mut |done| progress("loading weights", done),
+    )?;
+    progress("allocating the KV cache", 0.0);
+    let cache = KvStorage::new(&shape, &Device::Cpu)
+        .map_err(|e| LoadError::new(format!("cannot allocate the KV cache: {e}")))?;
+    let scheduler = Scheduler::new(SchedulerConfig {
+        page_size: options.page_size,
+        pages: plan.pages,
+        groups: vec![LayerGroup { window: None }],
+        max_sequences: options.max_sequences,
+        max_batched_tokens: options.max_batched_tokens,
+        max_model_len: plan.max_model_len,
+        max_queued_requests: options.max_queued_requests,
+        max_queued_tokens: options.max_queued_tokens,
+        prefix_cache: options.prefix_cache,
+        seed: options.seed,
+    })
+    .map_err(|e| LoadError::new(e.to_string()))?;
+    let facts = ModelFacts {
+        architecture: match Architecture::SeedOss {
+            Architecture::SeedOss => "SeedOssForCausalLM",
+        },
+        vocabulary: config.vocabulary,
+        real_vocabulary,
+        eos: eos.clone(),
+        parameters: expected.parameters(),
+        plan,
+        max_sequences: options.max_sequences,
+        page_size: options.page_size,
+    };
+    Ok(Loaded {
+        parts: Parts {
+            model: Box::new(model),
+            cache,
+            scheduler,
+            tokenizer: Arc::clone(&tokenizer),
+            eos,
+            vocabulary: config.vocabulary,
+            pool: thread_pool(options.threads)?,
+        },
+        tokenizer,
+        facts,
+    })
+}
+
+fn read_tokenizer(folder: &Path, control_tokens: &[String]) -> Result<Tokenizer, LoadError> {
+    Tokenizer::from_file(
+        &folder.join("tokenizer.json"),
+        TokenizerOptions {
+            control: control_tokens.to_vec(),
+        },
+    )
+    .map_err(|e| LoadError::new(e.to_string()))
+}
+
+fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> u64 {
+    let Some(dtype) = dtype else {
+        return source.total_bytes();
+    };
+    source
+        .names()
+        .into_iter()
+        .filter_map(|n| source.info(n))
+        .map(|i| i.shape.iter().product::<usize>() as u64 * dtype.size() as u64)
+        .sum()
+}
+
+/// End tokens: generation_config.json's, else config.json's, and always the family's own, by string.
+fn end_tokens(
+    folder: &Path,
+    tokenizer: &Tokenizer,
+    stop_tokens: &[String],
+) -> Result<Vec<u32>, LoadError> {
+    let mut eos = Vec::new();
+    for file in ["generation_config.json", "config.json"] {
+        let path = folder.join(file);
+        let Ok(text) = std::fs::read(&path) else {
+            continue;
+        };
+        let value: Value = serde_json::from_slice(&text)
+            .map_err(|e| LoadError::new(format!("{}: is no valid JSON: {e}", path.display())))?;
+        match value.get("eos_token_id") {
+            Some(Value::Number(id)) => eos.extend(id.as_u64().map(|id| id as u32)),
+            Some(Value::Array(ids)) => {
+                eos.extend(ids.iter().filter_map(Value::as_u64).map(|id| id as u32));
+            }
+            _ => continue,
+        }
+        break;
+    }
+    for name in stop_tokens {
+        let id = tokenizer.token_id(name).ok_or_else(|| {
+            LoadError::new(format!(
+                "{}: has no token {name}, which this family needs",
+                folder.join("tokenizer.json").display()
+            ))
+        })?;
+        eos.push(id);
+    }
+    eos.sort_unstable();
+    eos.dedup();
+    Ok(eos)
+}
+
+/// Threads of the forward pass: one per core unless told otherwise.
+fn thread_pool(threads: Option<usize>) -> Result<rayon::ThreadPool, LoadError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .thread_name(|n| format!("seed-compute-{n}"))
+        .build()
+        .map_err(|e| LoadError::new(format!("cannot start the compute threads: {e}")))
+}

@@ -1,0 +1,431 @@
+//! One turn of the engine thread: receive → schedule → forward → sample → emit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::live::Live;
+use super::load::Parts;
+use super::{Command, Shared, Sink};
+use crate::model::Batch;
+use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
+use crate::sampling::{Finish, Generation, Next, TokenLogprob, prompt_logprobs};
+use crate::scheduler::{Outcome, Refusal, SequenceId, Step, Submission};
+
+/// Rows whose logits are held at once: bounds memory at large vocabularies.
+pub(crate) const LOGIT_ROWS: usize = 64;
+
+/// State of the thread.
+pub(crate) struct Turn {
+    parts: Parts,
+    shared: Arc<Shared>,
+    live: HashMap<u64, Live>,
+    steps: u64,
+    panic_at: Option<u64>,
+}
+
+/// Whose logits a row of the step's output holds.
+enum Want {
+    Sample { entry: usize },
+    Score { id: u64, position: usize },
+}
+
+/// A row being worked on.
+struct Row<'a> {
+    logits: &'a mut [f32],
+    work: Work,
+}
+
+enum Work {
+    Sample {
+        entry: usize,
+        live: Box<Live>,
+        next: Option<Result<Next, String>>,
+    },
+    Score {
+        id: u64,
+        position: usize,
+        token: u32,
+        top: u32,
+        score: Option<TokenLogprob>,
+    },
+}
+
+impl Turn {
+    pub(crate) fn new(parts: Parts, shared: Arc<Shared>) -> Self {
+        let panic_at = std::env::var("SEED_ENGINE_PANIC_AT_STEP")
+            .ok()
+            .and_then(|v| v.parse().ok());
+        Self {
+            parts,
+            shared,
+            live: HashMap::new(),
+            steps: 0,
+            panic_at,
+        }
+    }
+
+    /// Turns until told to stop.
+    pub(crate) fn run(&mut self, inbox: &Receiver<Command>, sink: &Sink) {
+        loop {
+            let mut out = Vec::new();
+            let mut open = true;
+            if self.parts.scheduler.is_idle() {
+                match inbox.recv() {
+                    Ok(command) => open = self.receive(command, &mut out),
+                    Err(_) => return,
+                }
+            }
+            while open && let Ok(command) = inbox.try_recv() {
+                open = self.receive(command, &mut out);
+            }
+            self.shared.beat();
+            if open && !self.parts.scheduler.is_idle() {
+                self.step(&mut out);
+            }
+            self.publish(&out);
+            if !out.is_empty() {
+                sink(out);
+            }
+            if !open {
+                return;
+            }
+        }
+    }
+
+    /// Takes one message; false when told to stop.
+    fn receive(&mut self, command: Command, out: &mut Vec<Output>) -> bool {
+        match command {
+            Command::Submit(request) => self.admit(*request, out),
+            Command::Cancel(id) => {
+                if let Some(mut live) = self.live.remove(&id) {
+                    self.parts.scheduler.cancel(SequenceId(id));
+                    let mut output = live.output(Vec::new(), 0, false);
+                    output.end = Some(live.ending(End::Cancelled));
+                    out.push(output);
+                }
+            }
+            Command::Shutdown => {
+                for id in self.live.keys().copied().collect::<Vec<_>>() {
+                    self.receive(Command::Cancel(id), out);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    fn admit(&mut self, request: Request, out: &mut Vec<Output>) {
+        let id = request.id;
+        let end = match self.accept(request) {
+            Ok(()) => None,
+            Err(reason) => Some(Ending {
+                end: End::Refused(reason),
+                generated: 0,
+                reasoning: 0,
+            }),
+        };
+        out.push(Output {
+            id,
+            end,
+            ..Output::default()
+        });
+    }
+
+    fn accept(&mut self, mut request: Request) -> Result<(), RefusalReason> {
+        let invalid = |message: String| RefusalReason {
+            kind: RefusalKind::Invalid,
+            message,
+        };
+        let vocabulary = self.parts.vocabulary;
+        if let Some(token) = request.prompt.iter().find(|&&t| t as usize >= vocabulary) {
+            return Err(invalid(format!(
+                "token id {token} of the prompt is outside the vocabulary of {vocabulary}"
+            )));
+        }
+        let score_only = request.params.max_tokens == 0;
+        request.params.max_tokens = request.params.max_tokens.max(1);
+        for id in &self.parts.eos {
+            if !request.params.eos_ids.contains(id) {
+                request.params.eos_ids.push(*id);
+            }
+        }
+        let max_tokens = request.params.max_tokens as usize;
+        let generation = Generation::new(
+            request.params,
+            request.thought,
+            self.parts.tokenizer.vocabulary(),
+            &request.prompt,
+        )
+        .map_err(|e| invalid(e.to_string()))?;
+        let live = Live::new(
+            request.id,
+            generation,
+            score_only,
+            &request.prompt,
+            request.prompt_logprobs,
+        );
+        let scores = request.prompt_logprobs.is_some();
+        self.parts
+            .scheduler
+            .submit(Submission {
+                id: SequenceId(request.id),
+                prompt: request.prompt,
+                max_tokens,
+                salt: request.cache_salt,
+                priority: request.priority,
+                tenant: request.tenant,
+                reuse_prefix: !scores,
+                prompt_logits: scores,
+            })
+            .map_err(refusal)?;
+        self.live.insert(request.id, live);
+        Ok(())
+    }
+
+    /// One forward pass over what the scheduler planned.
+    fn step(&mut self, out: &mut Vec<Output>) {
+        self.steps += 1;
+        if self.panic_at == Some(self.steps) {
+            panic!("asked to panic at step {}", self.steps);
+        }
+        let step = self.parts.scheduler.plan();
+        if step.entries.is_empty() {
+            self.parts.scheduler.commit(step, &[]);
+            return;
+        }
+        let (batch, wants) = self.batch(&step);
+        let hidden = {
+            let parts = &self.parts;
+            parts.pool.install(|| parts.model.forward(&batch, &parts.cache))
+        };
+        self.count(&step);
+        let outcomes = match hidden {
+            Ok(hidden) => self.sample(&step, &hidden, wants, out),
+            Err(error) => {
+                let ids = step.entries.iter().map(|e| e.id.0).collect::<Vec<_>>();
+                for id in ids {
+                    self.fail(id, format!("the forward pass failed: {error}"), out);
+                }
+                Vec::new()
+            }
+        };
+        self.parts.scheduler.commit(step, &outcomes);
+    }
+
+    /// The flat batch of a step, and what each wanted row of logits is for.
+    fn batch(&self, step: &Step) -> (Batch, Vec<Want>) {
+        let mut batch = Batch::default();
+        let mut wants = Vec::new();
+        for (index, entry) in step.entries.iter().enumerate() {
+            let first = batch.push(&entry.tokens, entry.start, entry.page_tables.clone());
+            let last = entry.tokens.len() - 1;
+            let live = self.live.get(&entry.id.0);
+            for row in entry.logits_from.unwrap_or(entry.tokens.len())..entry.tokens.len() {
+                let position = entry.start + row;
+                if live.is_some_and(|l| l.scored(position).is_some()) {
+                    batch.logit_rows.push((first + row) as u32);
+                    wants.push(Want::Score {
+                        id: entry.id.0,
+                        position,
+                    });
+                }
+            }
+            if entry.samples && live.is_some_and(|l| !l.score_only) {
+                batch.logit_rows.push((first + last) as u32);
+                wants.push(Want::Sample { entry: index });
+            }
+        }
+        (batch, wants)
+    }
+
+    /// Turns wanted rows into tokens and scores, then reports every entry of the step.
+    fn sample(
+        &mut self,
+        step: &Step,
+        hidden: &Tensor,
+        wants: Vec<Want>,
+        out: &mut Vec<Output>,
+    ) -> Vec<Outcome> {
+        let mut sampled: HashMap<usize, Result<Next, String>> = HashMap::new();
+        let mut failed: Vec<(u64, String)> = Vec::new();
+        let mut wants = wants.into_iter().peekable();
+        let mut row = 0;
+        while wants.peek().is_some() {
+            let block: Vec<Want> = wants.by_ref().take(LOGIT_ROWS).collect();
+            let mut logits = match self.logits(hidden, row, block.len()) {
+                Ok(logits) => logits,
+                Err(error) => {
+                    failed.extend(step.entries.iter().map(|e| {
+                        (e.id.0, format!("computing logits failed: {error}"))
+                    }));
+                    break;
+                }
+            };
+            row += block.len();
+            let mut rows = self.rows(step, block, &mut logits);
+            self.parts.pool.install(|| rows.par_iter_mut().for_each(work));
+            for done in rows {
+                match done.work {
+                    Work::Sample { entry, live, next } => {
+                        self.live.insert(live.id, *live);
+                        sampled.extend(next.map(|next| (entry, next)));
+                    }
+                    Work::Score { id, position, score, .. } => match (score, self.live.get_mut(&id)) {
+                        (Some(score), Some(live)) if score.chosen.is_finite() => {
+                            live.keep_score(position, score);
+                        }
+                        (_, Some(_)) => failed.push((id, NON_FINITE.into())),
+                        (_, None) => {}
+                    },
+                }
+            }
+        }
+        for (id, reason) in failed {
+            self.fail(id, reason, out);
+        }
+        self.report(step, sampled, out)
+    }
+
+    fn logits(&self, hidden: &Tensor, row: usize, count: usize) -> candle_core::Result<Vec<f32>> {
+        let parts = &self.parts;
+        parts.pool.install(|| {
+            let block = hidden.narrow(0, row, count)?.contiguous()?;
+            parts.model.logits(&block)?.flatten_all()?.to_vec1::<f32>()
+        })
+    }
+
+    /// Pairs each row of logits with its sequence's state, taken out of the table while the row is worked on.
+    fn rows<'a>(&mut self, step: &Step, block: Vec<Want>, logits: &'a mut [f32]) -> Vec<Row<'a>> {
+        let width = self.parts.vocabulary;
+        let mut rows = Vec::with_capacity(block.len());
+        for (want, logits) in block.into_iter().zip(logits.chunks_exact_mut(width)) {
+            let work = match want {
+                Want::Sample { entry } => match self.live.remove(&step.entries[entry].id.0) {
+                    Some(live) => Work::Sample {
+                        entry,
+                        live: Box::new(live),
+                        next: None,
+                    },
+                    None => continue,
+                },
+                Want::Score { id, position } => {
+                    match self.live.get(&id).and_then(|l| l.scored(position)) {
+                        Some((token, top)) => Work::Score {
+                            id,
+                            position,
+                            token,
+                            top,
+                            score: None,
+                        },
+                        None => continue,
+                    }
+                }
+            };
+            rows.push(Row { logits, work });
+        }
+        rows
+    }
+
+    /// Emits what the step brought and says what the scheduler must know.
+    fn report(
+        &mut self,
+        step: &Step,
+        mut sampled: HashMap<usize, Result<Next, String>>,
+        out: &mut Vec<Output>,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(step.entries.len());
+        for (index, entry) in step.entries.iter().enumerate() {
+            let id = entry.id.0;
+            let Some(live) = self.live.get_mut(&id) else {
+                continue;
+            };
+            let (released, token, finish) = match sampled.remove(&index) {
+                Some(Ok(next)) => (next.released, Some(next.token), next.finish),
+                Some(Err(reason)) => {
+                    self.fail(id, reason, out);
+                    continue;
+                }
+                None if entry.samples && live.score_only => (Vec::new(), None, Some(Finish::Length)),
+                None => (Vec::new(), None, None),
+            };
+            let mut output = live.output(released, entry.cached_tokens, entry.samples);
+            let ended = finish.is_some();
+            output.end = finish.map(|f| live.ending(End::Finished(f)));
+            let says_something = !output.tokens.is_empty()
+                || output.cached_tokens.is_some()
+                || output.prompt_logprobs.is_some()
+                || ended;
+            if says_something {
+                out.push(output);
+            }
+            if ended {
+                self.live.remove(&id);
+            }
+            outcomes.push(Outcome {
+                id: entry.id,
+                tokens: token.into_iter().collect(),
+                ended,
+            });
+        }
+        outcomes
+    }
+
+    /// Ends one sequence with an error; the others go on.
+    fn fail(&mut self, id: u64, reason: String, out: &mut Vec<Output>) {
+        if let Some(mut live) = self.live.remove(&id) {
+            self.parts.scheduler.fail(SequenceId(id));
+            let mut output = live.output(Vec::new(), 0, false);
+            output.end = Some(live.ending(End::Failed(reason)));
+            out.push(output);
+        }
+    }
+
+    fn count(&self, step: &Step) {
+        let mut counters = self.shared.counters();
+        counters.steps = self.steps;
+        for entry in &step.entries {
+            let sampled = u64::from(entry.samples);
+            counters.generated_tokens += sampled;
+            counters.prompt_tokens += (entry.tokens.len() as u64).saturating_sub(sampled);
+        }
+    }
+
+    fn publish(&self, out: &[Output]) {
+        self.shared.counters().scheduler = self.parts.scheduler.stats();
+        let mut live = self.shared.live();
+        for output in out {
+            if output.end.is_some() {
+                live.remove(&output.id);
+            }
+        }
+    }
+}
+
+const NON_FINITE: &str = "the model produced non-finite logits for this request";
+
+fn work(row: &mut Row<'_>) {
+    match &mut row.work {
+        Work::Sample { live, next, .. } => {
+            *next = Some(live.generation.next(row.logits).map_err(|e| e.to_string()));
+        }
+        Work::Score { token, top, score, .. } => {
+            *score = Some(prompt_logprobs(row.logits, *token, *top));
+        }
+    }
+}
+
+fn refusal(refusal: Refusal) -> RefusalReason {
+    let kind = match &refusal {
+        Refusal::QueueFull { .. } | Refusal::TokensFull { .. } => RefusalKind::Busy,
+        Refusal::TooLong { .. } | Refusal::NeverFits { .. } => RefusalKind::TooLong,
+        _ => RefusalKind::Invalid,
+    };
+    RefusalReason {
+        kind,
+        message: refusal.to_string(),
+    }
+}

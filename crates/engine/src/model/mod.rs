@@ -1,0 +1,29 @@
+//! Models: each sees a flat batch and the KV cache, never a request.
+
+mod batch;
+mod config;
+mod seed_oss;
+
+pub use batch::{Batch, BatchSequence};
+pub use config::{Architecture, ConfigError, ModelConfig};
+pub use seed_oss::{SeedOss, SeedOssConfig};
+
+use candle_core::{Result, Tensor};
+
+use crate::cache::storage::{KvStorage, LayerSlot};
+
+/// What the engine asks of any architecture.
+pub trait Model: Send {
+    /// Runs the batch, writing keys and values of all its rows; returns the final-normed hidden states of the rows
+    /// in `batch.logit_rows`, `[rows, hidden]`.
+    fn forward(&self, batch: &Batch, cache: &KvStorage) -> Result<Tensor>;
+
+    /// Logits of hidden states: `[rows, hidden]` → `[rows, vocab]`, padded vocabulary rows included.
+    fn logits(&self, hidden: &Tensor) -> Result<Tensor>;
+
+    /// Group and slot of each layer.
+    fn layout(&self) -> &[LayerSlot];
+
+    /// Bytes of weights in memory.
+    fn weight_bytes(&self) -> u64;
+}

@@ -1,0 +1,345 @@
+//! Seed-OSS (`SeedOssForCausalLM`): Llama's block with biases on q, k and v and a query width of its own.
+//!
+//! Source: the checkpoint's config.json and tensor names (`model.layers.N.…`), transformers `models/seed_oss`.
+
+use candle_core::{Result, Tensor};
+use seed_kernels::cpu::AttentionShape;
+use serde_json::Value;
+
+use super::config::{count, flag, number};
+use super::{Batch, Model};
+use crate::cache::storage::{KvStorage, LayerSlot};
+use crate::ops::activation::silu_mul;
+use crate::ops::attention::{PagedAttention, SpanTable};
+use crate::ops::embedding::Embedding;
+use crate::ops::linear::Linear;
+use crate::ops::norm::RmsNorm;
+use crate::ops::rope::{Rope, Rotation};
+use crate::parallel::Rank;
+use crate::weights::{Checkpoint, Expected, Matrix, Shard, StorageDType, WeightError};
+
+/// Geometry as config.json states it. Query width is `heads * head_dim` and need not equal `hidden`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeedOssConfig {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate: usize,
+    /// Rows of embedding and head, padding included.
+    pub vocabulary: usize,
+    /// Longest context the checkpoint was made for.
+    pub max_positions: usize,
+    /// Epsilon of the norms.
+    pub norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Biases on q, k and v.
+    pub attention_bias: bool,
+    /// Bias on the output projection.
+    pub attention_out_bias: bool,
+    /// Biases in the feed-forward layer.
+    pub mlp_bias: bool,
+    /// The head is the embedding.
+    pub tied: bool,
+}
+
+impl SeedOssConfig {
+    /// Reads the keys of config.json; the error is the end of a sentence that starts with the file's name.
+    pub fn parse(value: &Value) -> std::result::Result<Self, String> {
+        let rope = value
+            .get("rope_parameters")
+            .or_else(|| value.get("rope_scaling"))
+            .unwrap_or(&Value::Null);
+        let kind = rope.get("rope_type").or_else(|| rope.get("type"));
+        if let Some(kind) = kind.and_then(Value::as_str).filter(|k| *k != "default") {
+            return Err(format!("asks for RoPE scaling {kind:?}, which Seed-OSS does not have"));
+        }
+        match value.get("hidden_act").and_then(Value::as_str) {
+            Some("silu") => {}
+            other => return Err(format!("hidden_act is {other:?}; silu is supported")),
+        }
+        let config = Self {
+            hidden: count(value, "hidden_size")?,
+            layers: count(value, "num_hidden_layers")?,
+            heads: count(value, "num_attention_heads")?,
+            kv_heads: count(value, "num_key_value_heads")?,
+            head_dim: count(value, "head_dim")?,
+            intermediate: count(value, "intermediate_size")?,
+            vocabulary: count(value, "vocab_size")?,
+            max_positions: count(value, "max_position_embeddings")?,
+            norm_eps: number(value, "rms_norm_eps")?,
+            rope_theta: number(value, "rope_theta").or_else(|e| number(rope, "rope_theta").map_err(|_| e))?,
+            attention_bias: flag(value, "attention_bias")?,
+            attention_out_bias: flag(value, "attention_out_bias")?,
+            mlp_bias: flag(value, "mlp_bias")?,
+            tied: flag(value, "tie_word_embeddings")?,
+        };
+        if !config.heads.is_multiple_of(config.kv_heads) {
+            return Err(format!(
+                "num_attention_heads {} must be a multiple of num_key_value_heads {}",
+                config.heads, config.kv_heads
+            ));
+        }
+        if !config.head_dim.is_multiple_of(2) {
+            return Err(format!("head_dim {} must be even for RoPE", config.head_dim));
+        }
+        for (name, product) in [
+            ("num_attention_heads * head_dim", config.heads.checked_mul(config.head_dim)),
+            ("vocab_size * hidden_size", config.vocabulary.checked_mul(config.hidden)),
+        ] {
+            if product.is_none_or(|n| n > 1 << 40) {
+                return Err(format!("{name} is impossibly large"));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The tensors this geometry needs, with their shapes.
+    pub fn expected(&self) -> Expected {
+        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        let (h, i) = (self.hidden, self.intermediate);
+        let mut expected = Expected::default();
+        expected.tensor("model.embed_tokens.weight", &[self.vocabulary, h]);
+        expected.tensor("model.norm.weight", &[h]);
+        for layer in 0..self.layers {
+            let name = |part: &str| format!("model.layers.{layer}.{part}");
+            expected.tensor(name("input_layernorm.weight"), &[h]);
+            expected.tensor(name("post_attention_layernorm.weight"), &[h]);
+            let linears = [
+                ("self_attn.q_proj", q, h, self.attention_bias),
+                ("self_attn.k_proj", kv, h, self.attention_bias),
+                ("self_attn.v_proj", kv, h, self.attention_bias),
+                ("self_attn.o_proj", h, q, self.attention_out_bias),
+                ("mlp.gate_proj", i, h, self.mlp_bias),
+                ("mlp.up_proj", i, h, self.mlp_bias),
+                ("mlp.down_proj", h, i, self.mlp_bias),
+            ];
+            for (part, outputs, inputs, bias) in linears {
+                expected.tensor(name(&format!("{part}.weight")), &[outputs, inputs]);
+                if bias {
+                    expected.tensor(name(&format!("{part}.bias")), &[outputs]);
+                }
+            }
+        }
+        if self.tied {
+            expected.ignore_suffix("lm_head.weight");
+        } else {
+            expected.tensor("lm_head.weight", &[self.vocabulary, h]);
+        }
+        expected.ignore_suffix(".rotary_emb.inv_freq");
+        expected
+    }
+}
+
+struct Layer {
+    input_norm: RmsNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    post_attention_norm: RmsNorm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+/// The model with its weights, on one rank.
+pub struct SeedOss {
+    embedding: Embedding,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    head: Linear,
+    rope: Rope,
+    attention: AttentionShape,
+    layout: Vec<LayerSlot>,
+    weight_bytes: u64,
+}
+
+impl SeedOss {
+    /// Reads all weights. `dtype` converts matrices; none keeps the checkpoint's own type. `progress` gets 0..1.
+    pub fn load(
+        config: &SeedOssConfig,
+        checkpoint: &Checkpoint<'_>,
+        dtype: Option<StorageDType>,
+        page_size: usize,
+        rank: Rank,
+        progress: &mut dyn FnMut(f32),
+    ) -> std::result::Result<Self, WeightError> {
+        let reader = Reader {
+            checkpoint,
+            dtype,
+            rank,
+            eps: config.norm_eps as f32,
+        };
+        let table = reader.matrix("model.embed_tokens.weight", Shard::Whole)?;
+        let head = match config.tied {
+            true => table.clone(),
+            false => reader.matrix("lm_head.weight", Shard::Whole)?,
+        };
+        let mut layers = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            layers.push(reader.layer(config, layer)?);
+            progress((layer + 1) as f32 / config.layers as f32);
+        }
+        let tables = if config.tied { table.byte_len() } else { table.byte_len() + head.byte_len() };
+        let blocks: usize = layers.iter().map(Layer::byte_len).sum();
+        Ok(Self {
+            embedding: Embedding::new(table),
+            norm: reader.norm("model.norm.weight")?,
+            head: Linear::new(head, None),
+            layers,
+            rope: Rope::plain(config.rope_theta, config.head_dim),
+            attention: AttentionShape {
+                heads: config.heads / rank.world,
+                kv_heads: config.kv_heads / rank.world,
+                head_dim: config.head_dim,
+                page_size,
+                scale: (config.head_dim as f32).powf(-0.5),
+                window: None,
+            },
+            layout: (0..config.layers)
+                .map(|slot| LayerSlot { group: 0, slot })
+                .collect(),
+            weight_bytes: (tables + blocks) as u64,
+        })
+    }
+
+    /// x += o(attention(rope(q), rope(k), v)), all from the normed x.
+    fn attend(
+        &self,
+        layer: &Layer,
+        x: &Tensor,
+        rotation: &Rotation,
+        spans: &[SpanTable],
+        cache: (&Tensor, &Tensor),
+    ) -> Result<Tensor> {
+        let tokens = x.dim(0)?;
+        let shape = &self.attention;
+        let normed = layer.input_norm.forward(x)?;
+        // 1. Projections, [tokens, heads, head_dim].
+        let q = layer.q.forward(&normed)?.reshape((tokens, shape.heads, shape.head_dim))?;
+        let k = layer.k.forward(&normed)?.reshape((tokens, shape.kv_heads, shape.head_dim))?;
+        let v = layer.v.forward(&normed)?.reshape((tokens, shape.kv_heads, shape.head_dim))?;
+        // 2. Positions.
+        rotation.apply(&q)?;
+        rotation.apply(&k)?;
+        // 3. Cache, then attention over all pages of each sequence.
+        let attention = PagedAttention {
+            shape,
+            spans,
+            sinks: None,
+        };
+        let (keys, values) = cache;
+        attention.write(keys, &k)?;
+        attention.write(values, &v)?;
+        let mixed = attention.read(&q, keys, values)?;
+        // 4. Back to the residual stream.
+        let out = layer.o.forward(&mixed.reshape((tokens, shape.heads * shape.head_dim))?)?;
+        x + out
+    }
+
+    /// x += down(silu(gate(x)) * up(x)), from the normed x.
+    fn feed_forward(&self, layer: &Layer, x: &Tensor) -> Result<Tensor> {
+        let normed = layer.post_attention_norm.forward(x)?;
+        let gated = silu_mul(&layer.gate.forward(&normed)?, &layer.up.forward(&normed)?)?;
+        x + layer.down.forward(&gated)?
+    }
+}
+
+impl Model for SeedOss {
+    fn forward(&self, batch: &Batch, cache: &KvStorage) -> Result<Tensor> {
+        let mut x = self.embedding.forward(&batch.tokens)?;
+        let rotation = self.rope.rotation(&batch.positions);
+        let spans = batch.spans(0);
+        for (layer, slot) in self.layers.iter().zip(&self.layout) {
+            x = self.attend(layer, &x, &rotation, &spans, cache.slot(slot.slot))?;
+            x = self.feed_forward(layer, &x)?;
+        }
+        let rows = Tensor::from_slice(&batch.logit_rows, batch.logit_rows.len(), x.device())?;
+        self.norm.forward(&x.index_select(&rows, 0)?)
+    }
+
+    fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.head.forward(hidden)
+    }
+
+    fn layout(&self) -> &[LayerSlot] {
+        &self.layout
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+}
+
+impl Layer {
+    fn byte_len(&self) -> usize {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+            .iter()
+            .map(|l| l.byte_len())
+            .sum()
+    }
+}
+
+/// Reads tensors by their checkpoint names, each split as its linear is declared.
+struct Reader<'a> {
+    checkpoint: &'a Checkpoint<'a>,
+    dtype: Option<StorageDType>,
+    rank: Rank,
+    eps: f32,
+}
+
+impl Reader<'_> {
+    fn matrix(&self, name: &str, shard: Shard) -> std::result::Result<Matrix, WeightError> {
+        let matrix = self.checkpoint.source.matrix(name, shard)?;
+        Ok(match self.dtype {
+            Some(dtype) => matrix.converted(dtype),
+            None => matrix,
+        })
+    }
+
+    fn norm(&self, name: &str) -> std::result::Result<RmsNorm, WeightError> {
+        let weight = self.checkpoint.source.vector(name, Shard::Whole)?;
+        Ok(RmsNorm::new(weight, self.eps))
+    }
+
+    /// A linear; its bias follows the outputs, so a row-parallel one is whole (and added on rank 0 alone).
+    fn linear(&self, name: &str, shard: Shard, bias: bool) -> std::result::Result<Linear, WeightError> {
+        let weight = self.matrix(&format!("{name}.weight"), shard)?;
+        let bias_shard = match shard {
+            Shard::Columns { .. } => Shard::Whole,
+            other => other,
+        };
+        let bias = bias && !(matches!(shard, Shard::Columns { .. }) && self.rank.rank > 0);
+        let bias = match bias {
+            true => Some(self.checkpoint.source.vector(&format!("{name}.bias"), bias_shard)?),
+            false => None,
+        };
+        Ok(Linear::new(weight, bias))
+    }
+
+    fn layer(&self, config: &SeedOssConfig, layer: usize) -> std::result::Result<Layer, WeightError> {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let (column, row) = (self.rank.column_parallel(), self.rank.row_parallel());
+        let (qkv, out, mlp) = (config.attention_bias, config.attention_out_bias, config.mlp_bias);
+        Ok(Layer {
+            input_norm: self.norm(&name("input_layernorm.weight"))?,
+            q: self.linear(&name("self_attn.q_proj"), column, qkv)?,
+            k: self.linear(&name("self_attn.k_proj"), column, qkv)?,
+            v: self.linear(&name("self_attn.v_proj"), column, qkv)?,
+            o: self.linear(&name("self_attn.o_proj"), row, out)?,
+            post_attention_norm: self.norm(&name("post_attention_layernorm.weight"))?,
+            gate: self.linear(&name("mlp.gate_proj"), column, mlp)?,
+            up: self.linear(&name("mlp.up_proj"), column, mlp)?,
+            down: self.linear(&name("mlp.down_proj"), row, mlp)?,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! A request that is valid by type, and what the engine answers to it.
+
+use crate::sampling::{Finish, Released, SamplingParams, ThoughtSpec, TokenLogprob};
+
+/// One sequence to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Chosen by the caller, unique among live requests.
+    pub id: u64,
+    /// Prompt token ids.
+    pub prompt: Vec<u32>,
+    /// How tokens are chosen and when it stops. The model's own end tokens are added by the engine.
+    pub params: SamplingParams,
+    /// How the thought is counted and bounded.
+    pub thought: Option<ThoughtSpec>,
+    /// Keeps prefixes of different callers apart; empty shares.
+    pub cache_salt: Vec<u8>,
+    /// Lower goes first.
+    pub priority: i32,
+    /// Fairness key.
+    pub tenant: u64,
+    /// Log-probabilities of the prompt's tokens, with this many best candidates each.
+    pub prompt_logprobs: Option<u32>,
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The caller's mistake.
+    Invalid,
+    /// The prompt does not fit the context.
+    TooLong,
+    /// Queue bounds reached; try again later.
+    Busy,
+    /// Closing or dead.
+    Unavailable,
+}
+
+/// A refusal with its sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalReason {
+    /// What kind of mistake.
+    pub kind: RefusalKind,
+    /// What was wrong and what to do.
+    pub message: String,
+}
+
+/// How a sequence ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// Generation ended by itself.
+    Finished(Finish),
+    /// The caller left.
+    Cancelled,
+    /// Something broke for this sequence; the sentence says what.
+    Failed(String),
+    /// Never accepted.
+    Refused(RefusalReason),
+}
+
+/// Log-probability of one prompt token; the first token has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptLogprob {
+    /// The token.
+    pub id: u32,
+    /// Its log-probability given the tokens before.
+    pub logprob: Option<TokenLogprob>,
+}
+
+/// What one step brought for one sequence. The first output of an accepted request may hold no tokens.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// The request's id.
+    pub id: u64,
+    /// Tokens released to the caller.
+    pub tokens: Vec<Released>,
+    /// Prompt tokens found in the prefix cache; on the first scheduled step.
+    pub cached_tokens: Option<usize>,
+    /// All prompt log-probabilities, once the prompt is computed.
+    pub prompt_logprobs: Option<Vec<PromptLogprob>>,
+    /// Set on the last output.
+    pub end: Option<Ending>,
+}
+
+/// The end with its counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// How.
+    pub end: End,
+    /// Tokens generated, the stop token included.
+    pub generated: u32,
+    /// Of these, tokens of the thought.
+    pub reasoning: u32,
+}

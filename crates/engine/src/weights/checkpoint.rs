@@ -1,0 +1,86 @@
+//! Holds a checkpoint's tensors against what its config promises, before any of them is read.
+
+use std::collections::BTreeMap;
+
+use super::{WeightError, WeightSource};
+
+/// The tensors a config promises, by checkpoint name, with their shapes.
+#[derive(Default)]
+pub struct Expected {
+    tensors: BTreeMap<String, Vec<usize>>,
+    ignored: Vec<String>,
+}
+
+impl Expected {
+    /// Adds a tensor that must be there with exactly this shape.
+    pub fn tensor(&mut self, name: impl Into<String>, shape: &[usize]) -> &mut Self {
+        self.tensors.insert(name.into(), shape.to_vec());
+        self
+    }
+
+    /// Names that end so may be there and are not read.
+    pub fn ignore_suffix(&mut self, suffix: impl Into<String>) -> &mut Self {
+        self.ignored.push(suffix.into());
+        self
+    }
+
+    /// Sum of elements.
+    pub fn parameters(&self) -> u64 {
+        self.tensors
+            .values()
+            .map(|s| s.iter().map(|&d| d as u64).product::<u64>())
+            .sum()
+    }
+}
+
+/// A source whose tensors are known to fit its config.
+pub struct Checkpoint<'a> {
+    /// Where the tensors come from.
+    pub source: &'a dyn WeightSource,
+}
+
+impl<'a> Checkpoint<'a> {
+    /// Checks names and shapes: a missing, misshapen or unknown tensor is one sentence that names its file.
+    pub fn check(source: &'a dyn WeightSource, expected: &Expected) -> Result<Self, WeightError> {
+        for (name, shape) in &expected.tensors {
+            let info = source.info(name).ok_or_else(|| {
+                WeightError::new(
+                    source.origin(),
+                    format!("tensor {name} is missing; config.json promises it with shape {shape:?}"),
+                )
+            })?;
+            if &info.shape != shape {
+                return Err(WeightError::new(
+                    &info.file,
+                    format!(
+                        "tensor {name} has shape {:?}, but config.json says {shape:?}",
+                        info.shape
+                    ),
+                ));
+            }
+            if !matches!(info.dtype.as_str(), "F32" | "F16" | "BF16") {
+                return Err(WeightError::new(
+                    &info.file,
+                    format!(
+                        "tensor {name} has type {}; bf16, f16 and f32 are supported",
+                        info.dtype
+                    ),
+                ));
+            }
+        }
+        let unknown = source.names().into_iter().find(|name| {
+            !expected.tensors.contains_key(*name)
+                && !expected.ignored.iter().any(|s| name.ends_with(s.as_str()))
+        });
+        if let Some(name) = unknown {
+            let file = source
+                .info(name)
+                .map_or_else(|| source.origin(), |i| i.file.clone());
+            return Err(WeightError::new(
+                file,
+                format!("holds tensor {name}, which the architecture in config.json does not have"),
+            ));
+        }
+        Ok(Self { source })
+    }
+}

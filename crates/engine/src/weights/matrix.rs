@@ -1,0 +1,175 @@
+//! A weight matrix that keeps the bytes of its checkpoint format: mapped from the file or owned after conversion.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use memmap2::Mmap;
+use seed_kernels::cpu::Weights;
+
+/// Element type in which a matrix is kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageDType {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16, the type both families are released in.
+    Bf16,
+}
+
+impl StorageDType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Mapped(Arc<Mmap>, Range<usize>),
+    F32(Arc<[f32]>),
+    F16(Arc<[f16]>),
+    Bf16(Arc<[bf16]>),
+}
+
+/// A row-major matrix `[rows, cols]`. Cloning shares the bytes.
+#[derive(Clone)]
+pub struct Matrix {
+    bytes: Bytes,
+    dtype: StorageDType,
+    rows: usize,
+    cols: usize,
+}
+
+impl Matrix {
+    /// A view of a mapped file. The range must be aligned for `dtype` and span `rows * cols` elements.
+    pub(crate) fn mapped(
+        map: Arc<Mmap>,
+        range: Range<usize>,
+        dtype: StorageDType,
+        rows: usize,
+        cols: usize,
+    ) -> Option<Self> {
+        let bytes = map.get(range.clone())?;
+        let aligned = (bytes.as_ptr() as usize).is_multiple_of(dtype.size());
+        (aligned && bytes.len() == rows * cols * dtype.size()).then_some(Self {
+            bytes: Bytes::Mapped(map, range),
+            dtype,
+            rows,
+            cols,
+        })
+    }
+
+    /// An owned copy decoded from little-endian bytes of `dtype`.
+    pub(crate) fn copied(bytes: &[u8], dtype: StorageDType, rows: usize, cols: usize) -> Self {
+        let bytes = match dtype {
+            StorageDType::F32 => Bytes::F32(
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+            ),
+            StorageDType::F16 => Bytes::F16(
+                bytes
+                    .chunks_exact(2)
+                    .map(|b| f16::from_le_bytes([b[0], b[1]]))
+                    .collect(),
+            ),
+            StorageDType::Bf16 => Bytes::Bf16(
+                bytes
+                    .chunks_exact(2)
+                    .map(|b| bf16::from_le_bytes([b[0], b[1]]))
+                    .collect(),
+            ),
+        };
+        Self {
+            bytes,
+            dtype,
+            rows,
+            cols,
+        }
+    }
+
+    /// Rows (outputs of a linear).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns (inputs of a linear).
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Element type in memory.
+    pub fn dtype(&self) -> StorageDType {
+        self.dtype
+    }
+
+    /// Bytes read when the whole matrix is used once.
+    pub fn byte_len(&self) -> usize {
+        self.rows * self.cols * self.dtype.size()
+    }
+
+    /// The elements as kernels take them.
+    pub fn weights(&self) -> Weights<'_> {
+        match &self.bytes {
+            Bytes::Mapped(map, range) => {
+                let bytes = &map[range.clone()];
+                match self.dtype {
+                    StorageDType::F32 => Weights::F32(bytemuck::cast_slice(bytes)),
+                    StorageDType::F16 => Weights::F16(bytemuck::cast_slice(bytes)),
+                    StorageDType::Bf16 => Weights::Bf16(bytemuck::cast_slice(bytes)),
+                }
+            }
+            Bytes::F32(v) => Weights::F32(v),
+            Bytes::F16(v) => Weights::F16(v),
+            Bytes::Bf16(v) => Weights::Bf16(v),
+        }
+    }
+
+    /// The same values in another element type; rounds to nearest even where it narrows.
+    pub fn converted(self, dtype: StorageDType) -> Self {
+        if self.dtype == dtype {
+            return self;
+        }
+        let wide: Vec<f32> = match self.weights() {
+            Weights::F32(v) => v.to_vec(),
+            Weights::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            Weights::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
+        };
+        let bytes = match dtype {
+            StorageDType::F32 => Bytes::F32(wide.into()),
+            StorageDType::F16 => Bytes::F16(wide.iter().map(|&x| f16::from_f32(x)).collect()),
+            StorageDType::Bf16 => Bytes::Bf16(wide.iter().map(|&x| bf16::from_f32(x)).collect()),
+        };
+        Self {
+            bytes,
+            dtype,
+            rows: self.rows,
+            cols: self.cols,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversion_keeps_representable_values() {
+        let values = [1.0f32, -2.5, 0.0, 1024.0];
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let matrix = Matrix::copied(&bytes, StorageDType::F32, 2, 2);
+        for dtype in [StorageDType::Bf16, StorageDType::F16, StorageDType::F32] {
+            let back = matrix.clone().converted(dtype).converted(StorageDType::F32);
+            match back.weights() {
+                Weights::F32(v) => assert_eq!(v, values),
+                _ => panic!("not f32"),
+            }
+        }
+    }
+}

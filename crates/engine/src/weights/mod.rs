@@ -1,0 +1,12 @@
+//! Weights on disk: where tensors come from, how they are named and checked, and how a matrix keeps its bytes.
+//! `engine.rs` opens a source, `model/*` read from it.
+
+mod checkpoint;
+mod matrix;
+mod safetensors;
+mod source;
+
+pub use checkpoint::{Checkpoint, Expected};
+pub use matrix::{Matrix, StorageDType};
+pub use safetensors::SafetensorsFolder;
+pub use source::{Shard, TensorInfo, WeightError, WeightSource};

@@ -1,0 +1,261 @@
+//! Hugging Face safetensors folders: one file or shards with an index, mapped, headers checked before a tensor is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, SafeTensors};
+
+use super::source::part;
+use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+struct Entry {
+    info: TensorInfo,
+    dtype: Dtype,
+    map: Arc<Mmap>,
+    start: usize,
+    len: usize,
+}
+
+/// An opened folder: every header read and checked, no tensor touched.
+pub struct SafetensorsFolder {
+    folder: PathBuf,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl SafetensorsFolder {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    pub fn open(folder: &Path) -> Result<Self, WeightError> {
+        let mut entries = BTreeMap::new();
+        let index = folder.join(INDEX);
+        if index.is_file() {
+            let listed = read_index(&index)?;
+            let files: BTreeSet<&String> = listed.values().collect();
+            for file in files {
+                open_file(&folder.join(file), &mut entries)?;
+            }
+            for (name, file) in &listed {
+                let found = entries.get(name).ok_or_else(|| {
+                    WeightError::new(
+                        &index,
+                        format!("lists tensor {name} in {file}, which does not hold it"),
+                    )
+                })?;
+                if found.info.file != folder.join(file) {
+                    return Err(WeightError::new(
+                        &index,
+                        format!("lists tensor {name} in {file}, but it lies in another shard"),
+                    ));
+                }
+            }
+        } else {
+            let single = folder.join(SINGLE);
+            if !single.is_file() {
+                return Err(WeightError::new(
+                    folder,
+                    format!("holds neither {SINGLE} nor {INDEX}; give a folder of a safetensors checkpoint"),
+                ));
+            }
+            open_file(&single, &mut entries)?;
+        }
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            entries,
+        })
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, WeightError> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| WeightError::new(self.origin(), format!("tensor {name} is missing")))
+    }
+}
+
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightError> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let text = std::fs::read(path).map_err(|e| WeightError::new(path, e.to_string()))?;
+    let index: Index = serde_json::from_slice(&text)
+        .map_err(|e| WeightError::new(path, format!("is no valid weight index: {e}")))?;
+    for file in index.weight_map.values() {
+        let plain = !file.is_empty()
+            && !file.contains(['/', '\\', '\0'])
+            && file.as_str() != ".."
+            && file.ends_with(".safetensors");
+        if !plain {
+            return Err(WeightError::new(
+                path,
+                format!("names the shard {file:?}; shards must be plain .safetensors file names in the same folder"),
+            ));
+        }
+    }
+    if index.weight_map.is_empty() {
+        return Err(WeightError::new(path, "lists no tensors"));
+    }
+    Ok(index.weight_map)
+}
+
+fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), WeightError> {
+    let file = File::open(path)
+        .map_err(|e| WeightError::new(path, format!("cannot be opened: {e}")))?;
+    // SAFETY: the map is read-only. A file truncated by another process while mapped would raise SIGBUS, as for
+    // every server that maps its weights; checkpoints are not rewritten in place.
+    let map = unsafe { Mmap::map(&file) }
+        .map_err(|e| WeightError::new(path, format!("cannot be mapped: {e}")))?;
+    let (header, metadata) = SafeTensors::read_metadata(&map)
+        .map_err(|e| WeightError::new(path, format!("is no valid safetensors file: {e}")))?;
+    let expected = 8usize
+        .checked_add(header)
+        .and_then(|n| n.checked_add(metadata.data_len()));
+    if expected != Some(map.len()) {
+        return Err(WeightError::new(
+            path,
+            format!(
+                "is {} bytes long, but its header describes {}; the download is incomplete",
+                map.len(),
+                expected.map_or("an impossible number".into(), |n| n.to_string())
+            ),
+        ));
+    }
+    let map = Arc::new(map);
+    for (name, info) in metadata.tensors() {
+        let (start, end) = info.data_offsets;
+        let entry = Entry {
+            info: TensorInfo {
+                dtype: format!("{:?}", info.dtype),
+                shape: info.shape.clone(),
+                file: path.to_path_buf(),
+            },
+            dtype: info.dtype,
+            map: Arc::clone(&map),
+            start: 8 + header + start,
+            len: end - start,
+        };
+        if let Some(earlier) = entries.insert(name.clone(), entry) {
+            return Err(WeightError::new(
+                path,
+                format!(
+                    "holds tensor {name}, which {} holds too",
+                    earlier.info.file.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Entry {
+    fn storage_dtype(&self, name: &str) -> Result<StorageDType, WeightError> {
+        match self.dtype {
+            Dtype::F32 => Ok(StorageDType::F32),
+            Dtype::F16 => Ok(StorageDType::F16),
+            Dtype::BF16 => Ok(StorageDType::Bf16),
+            other => Err(WeightError::new(
+                &self.info.file,
+                format!("tensor {name} has type {other:?}; bf16, f16 and f32 are supported"),
+            )),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.map[self.start..self.start + self.len]
+    }
+}
+
+impl WeightSource for SafetensorsFolder {
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.entries.get(name).map(|e| &e.info)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.entries.keys().map(String::as_str).collect()
+    }
+
+    fn matrix(&self, name: &str, shard: Shard) -> Result<Matrix, WeightError> {
+        let entry = self.entry(name)?;
+        let dtype = entry.storage_dtype(name)?;
+        let [rows, cols] = entry.info.shape[..] else {
+            return Err(WeightError::new(
+                &entry.info.file,
+                format!("tensor {name} has shape {:?}, not two dimensions", entry.info.shape),
+            ));
+        };
+        let unsplittable = |what: &str, n: usize, world: usize| {
+            WeightError::new(
+                &entry.info.file,
+                format!("tensor {name} has {n} {what}, which {world} ranks cannot share evenly"),
+            )
+        };
+        let size = dtype.size();
+        match shard {
+            Shard::Columns { rank, world } if world > 1 => {
+                let (first, count) =
+                    part(cols, rank, world).ok_or_else(|| unsplittable("columns", cols, world))?;
+                let bytes: Vec<u8> = entry
+                    .bytes()
+                    .chunks_exact(cols * size)
+                    .flat_map(|row| &row[first * size..(first + count) * size])
+                    .copied()
+                    .collect();
+                Ok(Matrix::copied(&bytes, dtype, rows, count))
+            }
+            Shard::Whole | Shard::Rows { .. } | Shard::Columns { .. } => {
+                let (first, count) = match shard {
+                    Shard::Rows { rank, world } => {
+                        part(rows, rank, world).ok_or_else(|| unsplittable("rows", rows, world))?
+                    }
+                    _ => (0, rows),
+                };
+                let start = entry.start + first * cols * size;
+                let range = start..start + count * cols * size;
+                let mapped =
+                    Matrix::mapped(Arc::clone(&entry.map), range.clone(), dtype, count, cols);
+                Ok(mapped.unwrap_or_else(|| {
+                    Matrix::copied(&entry.map[range], dtype, count, cols)
+                }))
+            }
+        }
+    }
+
+    fn vector(&self, name: &str, shard: Shard) -> Result<Vec<f32>, WeightError> {
+        let entry = self.entry(name)?;
+        let dtype = entry.storage_dtype(name)?;
+        let len = entry.info.shape.iter().product::<usize>();
+        let (first, count) = match shard {
+            Shard::Rows { rank, world } => part(len, rank, world).ok_or_else(|| {
+                WeightError::new(
+                    &entry.info.file,
+                    format!("tensor {name} has {len} values, which {world} ranks cannot share evenly"),
+                )
+            })?,
+            Shard::Whole | Shard::Columns { .. } => (0, len),
+        };
+        let size = dtype.size();
+        let bytes = &entry.bytes()[first * size..(first + count) * size];
+        let wide = Matrix::copied(bytes, dtype, 1, count).converted(StorageDType::F32);
+        match wide.weights() {
+            seed_kernels::cpu::Weights::F32(values) => Ok(values.to_vec()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn total_bytes(&self) -> u64 {
+        self.entries.values().map(|e| e.len as u64).sum()
+    }
+
+    fn origin(&self) -> PathBuf {
+        let index = self.folder.join(INDEX);
+        if index.is_file() {
+            index
+        } else {
+            self.folder.join(SINGLE)
+        }
+    }
+}

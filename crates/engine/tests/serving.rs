@@ -1,0 +1,357 @@
+//! The whole engine on a tiny checkpoint: crowds equal solo runs, cancels free everything, failures stay alone.
+
+mod tiny;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+
+use seed_engine::engine::{Engine, LoadOptions};
+use seed_engine::request::{End, Ending, Output, RefusalKind, Request};
+use seed_engine::sampling::{Finish, SamplingParams};
+
+/// Engines read SEED_ENGINE_PANIC_AT_STEP when they load, so loading takes turns.
+static LOADING: Mutex<()> = Mutex::new(());
+
+struct Server {
+    engine: Engine,
+    outputs: Receiver<Vec<Output>>,
+}
+
+#[derive(Default, Debug, Clone, PartialEq)]
+struct Answer {
+    tokens: Vec<u32>,
+    cached: Option<usize>,
+    scores: Option<Vec<Option<f32>>>,
+    ends: Vec<Ending>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    let target = std::env::temp_dir().join(format!("seed-serving-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&target).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gqa");
+    for file in std::fs::read_dir(source).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), target.join(file.file_name())).unwrap();
+    }
+    std::fs::write(target.join("tokenizer.json"), tiny::tokenizer().to_string()).unwrap();
+    target
+}
+
+fn options(folder: PathBuf) -> LoadOptions {
+    LoadOptions {
+        folder,
+        dtype: None,
+        max_model_len: Some(256),
+        max_sequences: 32,
+        max_batched_tokens: 64,
+        kv_cache: None,
+        page_size: 8,
+        threads: Some(2),
+        prefix_cache: true,
+        max_queued_requests: 64,
+        max_queued_tokens: 10_000,
+        control_tokens: Vec::new(),
+        stop_tokens: vec!["<seed:eos>".into()],
+        seed: [7; 32],
+    }
+}
+
+impl Server {
+    fn start(options: &LoadOptions) -> Self {
+        let guard = LOADING.lock().unwrap_or_else(|e| e.into_inner());
+        let (sender, outputs) = channel();
+        let sink = Box::new(move |step| {
+            let _ = sender.send(step);
+        });
+        let engine = Engine::load(options, &mut |_, _| {}, sink).unwrap();
+        drop(guard);
+        Self { engine, outputs }
+    }
+
+    fn submit(&self, request: Request) {
+        self.engine.submit(request).unwrap();
+    }
+
+    /// Collects until `count` requests have ended; `on_step` sees every output.
+    fn collect(&self, count: usize, mut on_step: impl FnMut(&Output)) -> HashMap<u64, Answer> {
+        let mut answers: HashMap<u64, Answer> = HashMap::new();
+        let mut ended = 0;
+        while ended < count {
+            for output in self.outputs.recv().unwrap() {
+                on_step(&output);
+                let answer = answers.entry(output.id).or_default();
+                answer.tokens.extend(output.tokens.iter().map(|t| t.id));
+                answer.cached = answer.cached.or(output.cached_tokens);
+                if let Some(scores) = output.prompt_logprobs {
+                    let scores = scores.iter().map(|s| s.logprob.as_ref().map(|l| l.chosen));
+                    answer.scores = Some(scores.collect());
+                }
+                if let Some(end) = output.end {
+                    answer.ends.push(end);
+                    ended += 1;
+                }
+            }
+        }
+        for (id, answer) in &answers {
+            assert_eq!(answer.ends.len(), 1, "request {id} ended {} times", answer.ends.len());
+        }
+        answers
+    }
+
+    fn nothing_is_in_use(&self) {
+        // The figures are published after the step that ended the last request.
+        for _ in 0..100 {
+            let stats = self.engine.counters().scheduler;
+            if stats.pages_used == 0 && stats.running == 0 && stats.waiting == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("still in use: {:?}", self.engine.counters().scheduler);
+    }
+}
+
+fn request(id: u64, prompt: Vec<u32>, max_tokens: u32) -> Request {
+    Request {
+        id,
+        prompt,
+        params: SamplingParams {
+            temperature: 0.0,
+            max_tokens,
+            ignore_eos: true,
+            ..SamplingParams::default()
+        },
+        thought: None,
+        cache_salt: Vec::new(),
+        priority: 0,
+        tenant: 0,
+        prompt_logprobs: None,
+    }
+}
+
+fn prompt(n: u64) -> Vec<u32> {
+    let length = 3 + (n * 11 % 60) as u32;
+    (0..length).map(|t| 3 + (t * 31 + n as u32 * 17) % 250).collect()
+}
+
+#[test]
+fn thirty_two_together_equal_thirty_two_alone() {
+    let path = folder("crowd");
+    let mut solo_options = options(path.clone());
+    solo_options.prefix_cache = false;
+    let solo = Server::start(&solo_options);
+    let mut alone = HashMap::new();
+    for id in 1..=32 {
+        solo.submit(request(id, prompt(id), 40));
+        alone.extend(solo.collect(1, |_| {}));
+    }
+    // A pool far too small for all of them, so that preemption and recompute happen as well.
+    let mut crowd_options = options(path);
+    let page = 2 * 3 * 2 * 8 * 32 * 2;
+    crowd_options.kv_cache = Some(page * 80);
+    let crowd = Server::start(&crowd_options);
+    for id in 1..=32 {
+        crowd.submit(request(id, prompt(id), 40));
+    }
+    let together = crowd.collect(32, |_| {});
+    for id in 1..=32 {
+        assert_eq!(together[&id].tokens, alone[&id].tokens, "request {id}");
+        assert_eq!(together[&id].tokens.len(), 40);
+    }
+    assert!(crowd.engine.counters().scheduler.preemptions > 0, "the pool was meant to run out");
+    crowd.nothing_is_in_use();
+    println!(
+        "crowd: 32 of 32 equal their solo run, {} preemptions",
+        crowd.engine.counters().scheduler.preemptions
+    );
+}
+
+#[test]
+fn survivors_of_random_aborts_equal_their_solo_run() {
+    let server = Server::start(&options(folder("aborts")));
+    let mut alone = HashMap::new();
+    for id in 1..=32 {
+        server.submit(request(id, prompt(id), 50));
+        alone.extend(server.collect(1, |_| {}));
+    }
+    for id in 101..=132 {
+        server.submit(request(id, prompt(id - 100), 50));
+    }
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let together = server.collect(32, |output| {
+        let count = seen.entry(output.id).or_default();
+        *count += output.tokens.len();
+        if output.id % 3 == 0 && *count >= (output.id % 40) as usize {
+            server.engine.cancel(output.id);
+        }
+    });
+    let mut survivors = 0;
+    for id in 101..=132u64 {
+        let (have, want) = (&together[&id], &alone[&(id - 100)]);
+        if have.ends[0].end == End::Cancelled {
+            assert_eq!(id % 3, 0);
+            assert_eq!(have.tokens, want.tokens[..have.tokens.len()]);
+        } else {
+            survivors += 1;
+            assert_eq!(have.tokens, want.tokens, "request {id}");
+        }
+    }
+    assert!(survivors >= 21);
+    server.nothing_is_in_use();
+}
+
+#[test]
+fn a_shared_prefix_is_found_and_changes_nothing() {
+    let server = Server::start(&options(folder("prefix")));
+    let shared: Vec<u32> = (0..50).map(|t| 3 + t * 5 % 250).collect();
+    server.submit(request(1, shared.clone(), 20));
+    let first = server.collect(1, |_| {}).remove(&1).unwrap();
+    assert_eq!(first.cached, Some(0));
+    server.submit(request(2, shared.clone(), 20));
+    let second = server.collect(1, |_| {}).remove(&2).unwrap();
+    assert_eq!(second.cached, Some(48));
+    assert_eq!(second.tokens, first.tokens);
+    let mut salted = request(3, shared, 20);
+    salted.cache_salt = b"someone else".to_vec();
+    server.submit(salted);
+    let third = server.collect(1, |_| {}).remove(&3).unwrap();
+    assert_eq!(third.cached, Some(0));
+    assert_eq!(third.tokens, first.tokens);
+}
+
+#[test]
+fn prompt_scores_do_not_depend_on_chunks() {
+    let tokens: Vec<u32> = (0..150).map(|t| 3 + t * 7 % 250).collect();
+    let mut scores = Vec::new();
+    for batched in [16, 64, 256] {
+        let mut narrow = options(folder(&format!("scores-{batched}")));
+        narrow.max_batched_tokens = batched;
+        let server = Server::start(&narrow);
+        let mut scored = request(1, tokens.clone(), 0);
+        scored.prompt_logprobs = Some(3);
+        server.submit(scored);
+        let answer = server.collect(1, |_| {}).remove(&1).unwrap();
+        assert_eq!(answer.tokens, Vec::<u32>::new());
+        assert_eq!(answer.ends[0].end, End::Finished(Finish::Length));
+        assert_eq!(answer.ends[0].generated, 0);
+        scores.push(answer.scores.unwrap());
+    }
+    assert_eq!(scores[0].len(), 150);
+    assert_eq!(scores[0][0], None);
+    assert!(scores[0][1..].iter().all(|s| s.is_some_and(|s| s <= 0.0)));
+    assert_eq!(scores[0], scores[1]);
+    assert_eq!(scores[0], scores[2]);
+}
+
+#[test]
+fn refusals_are_sentences() {
+    let server = Server::start(&options(folder("refusals")));
+    let mut bad = vec![
+        (request(1, vec![], 5), RefusalKind::Invalid),
+        (request(2, vec![5000], 5), RefusalKind::Invalid),
+        (request(3, vec![3; 256], 5), RefusalKind::TooLong),
+    ];
+    let mut hot = request(4, vec![3], 5);
+    hot.params.temperature = f32::NAN;
+    bad.push((hot, RefusalKind::Invalid));
+    for (request, kind) in bad {
+        let id = request.id;
+        server.submit(request);
+        let answer = server.collect(1, |_| {}).remove(&id).unwrap();
+        match &answer.ends[0].end {
+            End::Refused(reason) => {
+                assert_eq!(reason.kind, kind, "{}", reason.message);
+                assert!(reason.message.len() > 10);
+            }
+            other => panic!("request {id}: {other:?}"),
+        }
+    }
+    server.nothing_is_in_use();
+}
+
+#[test]
+fn non_finite_logits_fail_one_request_alone() {
+    let path = folder("nan");
+    poison(&path, 77);
+    let server = Server::start(&options(path));
+    let clean = || (0..20).map(|t| 3 + t % 50).collect::<Vec<u32>>();
+    server.submit(request(1, clean(), 30));
+    let alone = server.collect(1, |_| {}).remove(&1).unwrap();
+    let mut bad = clean();
+    bad[10] = 77;
+    server.submit(request(2, clean(), 30));
+    server.submit(request(3, bad, 30));
+    server.submit(request(4, clean(), 30));
+    let answers = server.collect(3, |_| {});
+    match &answers[&3].ends[0].end {
+        End::Failed(reason) => assert!(reason.contains("non-finite"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    for id in [2, 4] {
+        assert_eq!(answers[&id].tokens, alone.tokens);
+    }
+    server.nothing_is_in_use();
+}
+
+/// Makes one row of the embedding NaN.
+fn poison(folder: &Path, token: usize) {
+    for file in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+        let path = folder.join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        if let Some(info) = metadata.info("model.embed_tokens.weight") {
+            let width = info.shape[1] * 2;
+            let start = 8 + header + info.data_offsets.0 + token * width;
+            for pair in bytes[start..start + width].chunks_exact_mut(2) {
+                pair.copy_from_slice(&half::bf16::NAN.to_le_bytes());
+            }
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_panic_fails_live_requests_and_marks_the_engine_dead() {
+    let server = {
+        let path = options(folder("panic"));
+        let guard = LOADING.lock().unwrap_or_else(|e| e.into_inner());
+        // SAFETY: engines read the variable only while LOADING is held.
+        unsafe { std::env::set_var("SEED_ENGINE_PANIC_AT_STEP", "5") };
+        let (sender, outputs) = channel();
+        let sink = Box::new(move |step| {
+            let _ = sender.send(step);
+        });
+        let engine = Engine::load(&path, &mut |_, _| {}, sink).unwrap();
+        // SAFETY: as above.
+        unsafe { std::env::remove_var("SEED_ENGINE_PANIC_AT_STEP") };
+        drop(guard);
+        Server { engine, outputs }
+    };
+    server.submit(request(1, prompt(1), 30));
+    server.submit(request(2, prompt(2), 30));
+    let answers = server.collect(2, |_| {});
+    for id in [1, 2] {
+        match &answers[&id].ends[0].end {
+            End::Failed(reason) => assert!(reason.contains("internal error"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(server.engine.counters().dead.is_some());
+    let refused = server.engine.submit(request(3, prompt(3), 5)).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::Unavailable);
+}
+
+#[test]
+fn closing_cancels_what_is_left() {
+    let server = Server::start(&options(folder("close")));
+    server.submit(request(1, prompt(1), 200));
+    server.submit(request(2, prompt(2), 200));
+    server.engine.close();
+    let answers = server.collect(2, |_| {});
+    for id in [1, 2] {
+        assert_eq!(answers[&id].ends[0].end, End::Cancelled);
+    }
+    assert!(server.engine.submit(request(3, prompt(3), 5)).is_err());
+}

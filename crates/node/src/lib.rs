@@ -1,0 +1,216 @@
+//! The only crate that sees napi: one `NativeEngine` class and one batched callback a step. `src/native.ts` is the caller.
+//!
+//! Every function catches panics (a panic in a plain napi function aborts Node), long work runs on threads of our own,
+//! and everything they have to say goes through the one callback given to the constructor.
+
+mod events;
+mod options;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
+
+use napi::bindgen_prelude::{Buffer, Error, Result, Uint32Array};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::Status;
+use napi_derive::napi;
+use seed_engine::engine::Engine;
+use seed_engine::text::Tokenizer;
+
+use events::{EngineEvent, ModelFactsObject, StatsObject};
+use options::{PieceObject, RequestObject, encode};
+pub use options::EngineOptionsObject;
+
+/// The callback: weak, so that an idle engine does not keep the process alive.
+type Callback = ThreadsafeFunction<EngineEvent, (), EngineEvent, Status, false, true, 0>;
+
+struct EncodeJob {
+    ticket: f64,
+    tokenizer: Arc<Tokenizer>,
+    pieces: Vec<PieceObject>,
+}
+
+/// A model that loads on a thread of its own and then serves requests.
+#[napi]
+pub struct NativeEngine {
+    engine: Arc<OnceLock<Engine>>,
+    encoder: Sender<EncodeJob>,
+}
+
+#[napi]
+impl NativeEngine {
+    /// Starts loading; progress, success or the sentence of a failure arrive at the callback.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: EngineOptionsObject, callback: Callback) -> Result<Self> {
+        let options = options.into_load_options().map_err(invalid)?;
+        let callback = Arc::new(callback);
+        let engine = Arc::new(OnceLock::new());
+        let encoder = encoder_thread(Arc::clone(&callback))?;
+        std::thread::Builder::new()
+            .name("seed-load".into())
+            .spawn({
+                let engine = Arc::clone(&engine);
+                move || {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| load(&options, &callback, &engine)));
+                    let event = match outcome {
+                        Ok(Ok(())) => EngineEvent::loaded(),
+                        Ok(Err(reason)) => EngineEvent::failed(reason),
+                        Err(_) => EngineEvent::failed("loading stopped after an internal error".into()),
+                    };
+                    callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);
+                }
+            })
+            .map_err(|e| Error::from_reason(format!("cannot start the loading thread: {e}")))?;
+        Ok(Self { engine, encoder })
+    }
+
+    fn engine(&self) -> Result<&Engine> {
+        self.engine
+            .get()
+            .ok_or_else(|| Error::from_reason("the model is still loading"))
+    }
+
+    /// Facts about the loaded model.
+    #[napi(catch_unwind)]
+    pub fn facts(&self) -> Result<ModelFactsObject> {
+        Ok(self.engine()?.facts().into())
+    }
+
+    /// Counters after the last step.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> Result<StatsObject> {
+        let engine = self.engine()?;
+        Ok(StatsObject::new(&engine.counters(), engine.beat_age()))
+    }
+
+    /// Queues a request; outputs arrive at the callback. An error here is a request that was never queued.
+    #[napi(catch_unwind)]
+    pub fn submit(&self, request: RequestObject) -> Result<()> {
+        let request = request.into_request().map_err(invalid)?;
+        self.engine()?
+            .submit(request)
+            .map_err(|reason| Error::from_reason(reason.message))
+    }
+
+    /// Ends a request within one step.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: f64) -> Result<()> {
+        self.engine()?.cancel(id as u64);
+        Ok(())
+    }
+
+    /// Encodes a short prompt at once.
+    #[napi(catch_unwind)]
+    pub fn encode_now(&self, pieces: Vec<PieceObject>) -> Result<Uint32Array> {
+        let tokens = encode(self.engine()?.tokenizer(), &pieces).map_err(invalid)?;
+        Ok(Uint32Array::new(tokens))
+    }
+
+    /// Encodes a long prompt off the event loop; the answer arrives at the callback under `ticket`.
+    #[napi(catch_unwind)]
+    pub fn encode_later(&self, ticket: f64, pieces: Vec<PieceObject>) -> Result<()> {
+        let job = EncodeJob {
+            ticket,
+            tokenizer: Arc::clone(self.engine()?.tokenizer()),
+            pieces,
+        };
+        self.encoder
+            .send(job)
+            .map_err(|_| Error::from_reason("the tokenizer thread is gone"))
+    }
+
+    /// Raw bytes of all tokens, one after another; `token_offsets` says where each begins.
+    #[napi(catch_unwind)]
+    pub fn token_bytes(&self) -> Result<Buffer> {
+        let vocabulary = self.engine()?.tokenizer().vocabulary();
+        let bytes: Vec<u8> = (0..vocabulary.len() as u32)
+            .flat_map(|id| vocabulary.bytes(id).to_vec())
+            .collect();
+        Ok(bytes.into())
+    }
+
+    /// Offsets into `token_bytes`, one more than there are tokens.
+    #[napi(catch_unwind)]
+    pub fn token_offsets(&self) -> Result<Uint32Array> {
+        let vocabulary = self.engine()?.tokenizer().vocabulary();
+        let mut offsets = Vec::with_capacity(vocabulary.len() + 1);
+        let mut end = 0u32;
+        offsets.push(end);
+        for id in 0..vocabulary.len() as u32 {
+            end += vocabulary.bytes(id).len() as u32;
+            offsets.push(end);
+        }
+        Ok(Uint32Array::new(offsets))
+    }
+
+    /// Ids of the control tokens.
+    #[napi(catch_unwind)]
+    pub fn control_ids(&self) -> Result<Uint32Array> {
+        let tokens = self.engine()?.tokenizer().control_tokens();
+        Ok(Uint32Array::new(tokens.iter().map(|(_, id)| *id).collect()))
+    }
+
+    /// Id of a token by its string.
+    #[napi(catch_unwind)]
+    pub fn token_id(&self, text: String) -> Result<Option<u32>> {
+        Ok(self.engine()?.tokenizer().token_id(&text))
+    }
+
+    /// Cancels what is left and ends the engine thread; waits for the step in progress.
+    #[napi(catch_unwind)]
+    pub fn close(&self) -> Result<()> {
+        if let Some(engine) = self.engine.get() {
+            engine.close();
+        }
+        Ok(())
+    }
+}
+
+fn load(
+    options: &seed_engine::engine::LoadOptions,
+    callback: &Arc<Callback>,
+    slot: &OnceLock<Engine>,
+) -> std::result::Result<(), String> {
+    let mut progress = |phase: &str, done: f32| {
+        callback.call(
+            EngineEvent::progress(phase, done),
+            ThreadsafeFunctionCallMode::NonBlocking,
+        );
+    };
+    let sink = {
+        let callback = Arc::clone(callback);
+        Box::new(move |outputs| {
+            callback.call(
+                EngineEvent::steps(outputs),
+                ThreadsafeFunctionCallMode::NonBlocking,
+            );
+        })
+    };
+    let engine = Engine::load(options, &mut progress, sink).map_err(|e| e.to_string())?;
+    slot.set(engine)
+        .map_err(|_| "the engine is loaded already".to_string())
+}
+
+/// One thread that encodes long prompts in order.
+fn encoder_thread(callback: Arc<Callback>) -> Result<Sender<EncodeJob>> {
+    let (jobs, inbox) = channel::<EncodeJob>();
+    std::thread::Builder::new()
+        .name("seed-encode".into())
+        .spawn(move || {
+            for job in inbox {
+                let outcome =
+                    catch_unwind(AssertUnwindSafe(|| encode(&job.tokenizer, &job.pieces)))
+                        .unwrap_or_else(|_| Err("the tokenizer failed on this text".into()));
+                callback.call(
+                    EngineEvent::encoded(job.ticket, outcome),
+                    ThreadsafeFunctionCallMode::NonBlocking,
+                );
+            }
+        })
+        .map_err(|e| Error::from_reason(format!("cannot start the tokenizer thread: {e}")))?;
+    Ok(jobs)
+}
+
+fn invalid(reason: String) -> Error {
+    Error::new(Status::InvalidArg, reason)
+}

@@ -1,0 +1,396 @@
+// Finds and loads the native addon and gives it the face of engine.ts; the server, the command line and embedders open it.
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { PromptPiece } from './conversation.ts'
+import {
+  type Engine,
+  EngineRefusal,
+  type EngineRequest,
+  type EngineStats,
+  type ModelInfo,
+  type PromptToken,
+  type StepOutput,
+} from './engine.ts'
+import type { Token } from './events.ts'
+
+export interface EngineOptions {
+  /** Folder of a Hugging Face checkpoint. */
+  path: string
+  dtype: 'auto' | 'bfloat16' | 'float16' | 'float32'
+  maxModelLen?: number
+  maxSequences: number
+  maxBatchedTokens: number
+  kvCacheBytes?: number
+  pageSize: number
+  threads?: number
+  prefixCache: boolean
+  maxQueue: number
+  maxQueuedTokens: number
+  /** Control tokens the family needs, by string. */
+  controlTokens: string[]
+  /** Control tokens that always end a generation, by string. */
+  stopTokens: string[]
+}
+
+export interface LoadProgress {
+  phase: string
+  /** 0..1 within the phase. */
+  done: number
+}
+
+interface NativeLogprob {
+  chosen: number
+  rank: number
+  top: { id: number; logprob: number }[]
+}
+
+interface NativeStep {
+  id: number
+  tokens: number[]
+  visible: number[]
+  logprobs?: NativeLogprob[]
+  cachedTokens?: number
+  promptLogprobs?: { id: number; logprob?: NativeLogprob }[]
+  end?: {
+    reason: string
+    stopString?: string
+    stopToken?: number
+    error?: string
+    generated: number
+    reasoning: number
+  }
+}
+
+interface NativeEvent {
+  kind: 'progress' | 'loaded' | 'failed' | 'steps' | 'encoded'
+  phase?: string
+  done?: number
+  error?: string
+  steps?: NativeStep[]
+  ticket?: number
+  tokens?: Uint32Array
+}
+
+interface NativePiece {
+  text: string
+  kind: 'text' | 'control' | 'prompt'
+}
+
+interface NativeFacts extends Omit<ModelInfo, 'eosTokenIds'> {
+  eos: number[]
+}
+
+interface NativeEngine {
+  facts(): NativeFacts
+  stats(): Omit<EngineStats, 'dead'> & { dead?: string }
+  submit(request: unknown): void
+  cancel(id: number): void
+  encodeNow(pieces: NativePiece[]): Uint32Array
+  encodeLater(ticket: number, pieces: NativePiece[]): void
+  tokenBytes(): Uint8Array
+  tokenOffsets(): Uint32Array
+  controlIds(): Uint32Array
+  tokenId(text: string): number | undefined | null
+  close(): void
+}
+
+interface Addon {
+  NativeEngine: new (options: unknown, callback: (event: NativeEvent) => void) => NativeEngine
+}
+
+/** Texts up to this many characters are encoded on the event loop; it takes well under a millisecond. */
+const SHORT_TEXT = 4096
+
+/** Name of the prebuilt package's platform part, as napi names it. */
+const platformName = (): string => {
+  const { platform, arch } = process
+  if (platform !== 'linux')
+    return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
+}
+
+/** Loads the addon: SEED_NATIVE, then the one built in this checkout, then the prebuilt package. */
+export const loadAddon = (): Addon => {
+  const require = createRequire(import.meta.url)
+  const name = platformName()
+  const local = fileURLToPath(new URL(`../native/seed.${name}.node`, import.meta.url))
+  const candidates = [
+    process.env.SEED_NATIVE,
+    existsSync(local) ? local : undefined,
+    `@seed/server-${name}`,
+  ].filter((candidate) => candidate !== undefined)
+  const reasons: string[] = []
+  for (const candidate of candidates) {
+    try {
+      return require(candidate) as Addon
+    } catch (error) {
+      reasons.push(`${candidate}: ${(error as Error).message.split('\n')[0]}`)
+    }
+  }
+  throw new Error(
+    `the native engine for ${name} could not be loaded (${reasons.join('; ')}); ` +
+      'reinstall @seed/server, or build it with "npm run build"'
+  )
+}
+
+/** Outputs of one sequence on their way from the engine to its reader. */
+class Outbox {
+  private outputs: StepOutput[] = []
+  private failure: Error | undefined
+  private wake: (() => void) | undefined
+  ended = false
+
+  push(output: StepOutput): void {
+    this.outputs.push(output)
+    if (output.finish) this.ended = true
+    this.wake?.()
+  }
+
+  fail(error: Error): void {
+    this.failure = error
+    this.ended = true
+    this.wake?.()
+  }
+
+  /** All outputs that are there, waiting for the first; undefined after the last. */
+  async take(): Promise<StepOutput[] | undefined> {
+    while (this.outputs.length === 0 && !this.ended) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+    if (this.outputs.length > 0) return this.outputs.splice(0)
+    if (this.failure) throw this.failure
+    return undefined
+  }
+}
+
+class AddonEngine implements Engine {
+  info!: ModelInfo
+  private native!: NativeEngine
+  private bytes!: Uint8Array
+  private offsets!: Uint32Array
+  private outboxes = new Map<number, Outbox>()
+  private encodings = new Map<
+    number,
+    { resolve: (ids: Uint32Array) => void; reject: (error: Error) => void }
+  >()
+  private lastId = 0
+  private alive: NodeJS.Timeout | undefined
+  private closed = false
+
+  open(options: EngineOptions, onProgress: (progress: LoadProgress) => void): Promise<Engine> {
+    const { NativeEngine } = loadAddon()
+    return new Promise((resolve, reject) => {
+      const receive = (event: NativeEvent): void => {
+        if (event.kind === 'progress')
+          onProgress({ phase: event.phase ?? '', done: event.done ?? 0 })
+        else if (event.kind === 'steps') this.deliver(event.steps ?? [])
+        else if (event.kind === 'encoded') this.encoded(event)
+        else {
+          this.keepAlive(-1)
+          if (event.kind === 'failed') return reject(new Error(event.error))
+          this.ready()
+          resolve(this)
+        }
+      }
+      this.keepAlive(1)
+      this.native = new NativeEngine({ ...options, seed: [...randomBytes(32)] }, (event) => {
+        try {
+          receive(event)
+        } catch (error) {
+          // A throw here would end the process; nothing above can be told, so it is said aloud.
+          process.emitWarning(error as Error)
+        }
+      })
+    })
+  }
+
+  private ready(): void {
+    const { eos, ...facts } = this.native.facts()
+    this.info = { ...facts, eosTokenIds: eos }
+    this.bytes = this.native.tokenBytes()
+    this.offsets = this.native.tokenOffsets()
+  }
+
+  private pending = 0
+
+  /** The addon's callback does not hold the event loop; a timer does while somebody waits for it. */
+  private keepAlive(change: number): void {
+    this.pending += change
+    if (this.pending > 0) this.alive ??= setInterval(() => {}, 2 ** 30)
+    else {
+      clearInterval(this.alive)
+      this.alive = undefined
+    }
+  }
+
+  private deliver(steps: NativeStep[]): void {
+    for (const step of steps) {
+      const outbox = this.outboxes.get(step.id)
+      if (!outbox) continue
+      const reason = step.end?.reason
+      if (reason === 'invalid' || reason === 'too_long')
+        outbox.fail(
+          new EngineRefusal(
+            400,
+            reason === 'too_long' ? 'context_length_exceeded' : 'invalid_request_error',
+            step.end?.error ?? ''
+          )
+        )
+      else if (reason === 'busy')
+        outbox.fail(new EngineRefusal(429, 'rate_limit_exceeded', step.end?.error ?? ''))
+      else if (reason === 'unavailable')
+        outbox.fail(new EngineRefusal(503, 'engine_unavailable', step.end?.error ?? ''))
+      else outbox.push(this.output(step))
+      if (step.end) this.forget(step.id)
+    }
+  }
+
+  private forget(id: number): void {
+    if (this.outboxes.delete(id)) this.keepAlive(-1)
+  }
+
+  private output(step: NativeStep): StepOutput {
+    const tokens = step.tokens.map((id, n): Token => {
+      const token: Token = { id, bytes: this.tokenBytes(id), visible: step.visible[n] ?? 0 }
+      const logprob = step.logprobs?.[n]
+      if (logprob) {
+        token.logprob = logprob.chosen
+        token.rank = logprob.rank
+        token.top = logprob.top.map((t) => ({ ...t, bytes: this.tokenBytes(t.id) }))
+      }
+      return token
+    })
+    const output: StepOutput = { tokens }
+    if (typeof step.cachedTokens === 'number') output.cachedTokens = step.cachedTokens
+    if (step.promptLogprobs)
+      output.promptLogprobs = step.promptLogprobs.map(({ id, logprob }): PromptToken => ({
+        id,
+        logprob: logprob?.chosen ?? null,
+        rank: logprob?.rank ?? null,
+        top: logprob?.top ?? [],
+      }))
+    const end = step.end
+    if (end)
+      output.finish = {
+        reason: end.reason as 'stop' | 'length' | 'abort' | 'error',
+        stop: end.stopString ?? end.stopToken ?? null,
+        reasoningTokens: end.reasoning,
+        completionTokens: end.generated,
+        ...(end.error ? { error: end.error } : {}),
+      }
+    return output
+  }
+
+  private encoded(event: NativeEvent): void {
+    const waiting = this.encodings.get(event.ticket ?? -1)
+    if (!waiting) return
+    this.encodings.delete(event.ticket ?? -1)
+    this.keepAlive(-1)
+    if (event.tokens) waiting.resolve(event.tokens)
+    else waiting.reject(new EngineRefusal(400, 'invalid_request_error', event.error ?? ''))
+  }
+
+  private async encode(pieces: NativePiece[]): Promise<Uint32Array> {
+    let length = 0
+    for (const piece of pieces) length += piece.text.length
+    if (length <= SHORT_TEXT) return this.native.encodeNow(pieces)
+    const ticket = ++this.lastId
+    return new Promise((resolve, reject) => {
+      this.encodings.set(ticket, { resolve, reject })
+      this.keepAlive(1)
+      this.native.encodeLater(ticket, pieces)
+    })
+  }
+
+  encodePrompt(text: string): Promise<Uint32Array> {
+    return this.encode([{ text, kind: 'prompt' }])
+  }
+
+  encodeText(text: string): Promise<Uint32Array> {
+    return this.encode([{ text, kind: 'text' }])
+  }
+
+  encodePieces(pieces: PromptPiece[]): Promise<Uint32Array> {
+    return this.encode(
+      pieces.map(({ text, control }) => ({ text, kind: control ? 'control' : 'text' }))
+    )
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return this.bytes.subarray(this.offsets[id] ?? 0, this.offsets[id + 1] ?? 0)
+  }
+
+  decode(ids: ArrayLike<number>): string {
+    const parts = Array.from(ids, (id) => this.tokenBytes(id))
+    return new TextDecoder().decode(Buffer.concat(parts))
+  }
+
+  tokenId(text: string): number | undefined {
+    return this.native.tokenId(text) ?? undefined
+  }
+
+  async *generate(request: EngineRequest, signal?: AbortSignal): AsyncIterable<StepOutput> {
+    if (this.closed) throw new EngineRefusal(503, 'engine_unavailable', 'the engine is closed')
+    const { sampling } = request
+    const id = ++this.lastId
+    const outbox = new Outbox()
+    const abort = (): void => this.native.cancel(id)
+    this.outboxes.set(id, outbox)
+    this.keepAlive(1)
+    try {
+      this.native.submit({
+        ...request,
+        id,
+        sampling: {
+          ...sampling,
+          logitBias: sampling.logitBias.map(([token, bias]) => ({ id: token, bias })),
+          seed: sampling.seed === undefined ? undefined : BigInt(sampling.seed),
+        },
+      })
+    } catch (error) {
+      this.forget(id)
+      const dead = this.stats().dead !== null
+      throw dead
+        ? new EngineRefusal(503, 'engine_unavailable', (error as Error).message)
+        : new EngineRefusal(400, 'invalid_request_error', (error as Error).message)
+    }
+    if (signal?.aborted) abort()
+    signal?.addEventListener('abort', abort)
+    try {
+      for (;;) {
+        const outputs = await outbox.take()
+        if (!outputs) return
+        yield* outputs
+      }
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      // A reader that stops early leaves nobody to wait: the rest of the sequence is dropped.
+      if (!outbox.ended) {
+        this.forget(id)
+        abort()
+      }
+    }
+  }
+
+  stats(): EngineStats {
+    const { dead, ...stats } = this.native.stats()
+    return { ...stats, dead: dead ?? null }
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    this.native.close()
+  }
+}
+
+/** Loads a model; rejects with one sentence where it cannot be served. */
+export const openEngine = (
+  options: EngineOptions,
+  onProgress: (progress: LoadProgress) => void = () => {}
+): Promise<Engine> => new AddonEngine().open(options, onProgress)
