@@ -104,3 +104,15 @@ export interface ChatTemplate {
   /** Throws TemplateError (the caller's mistake or the template's, with a sentence). */
   render(conversation: Conversation): RenderedPrompt
 }
+
+/** A conversation that cannot be rendered: the caller's mistake, or the template's. */
+export class TemplateError extends Error {
+  override name = 'TemplateError'
+  /** The request field at fault, such as `messages[2].tool_calls[0].function.arguments`. */
+  readonly param: string | undefined
+
+  constructor(message: string, param?: string) {
+    super(message)
+    this.param = param
+  }
+}
