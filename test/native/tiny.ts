@@ -1,0 +1,159 @@
+// A tiny random Seed-OSS model folder and a running server over it, for tests of the whole way through.
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { serve } from '@hono/node-server'
+import OpenAI from 'openai'
+import { createApp } from '../../src/app.ts'
+import type { Engine } from '../../src/engine.ts'
+import { seedOss } from '../../src/families/seed-oss/index.ts'
+import { type EngineOptions, openEngine } from '../../src/native.ts'
+import type { AppSettings, Lifecycle } from '../../src/served.ts'
+
+const GOLDEN = fileURLToPath(new URL('../../crates/engine/tests/golden/gqa', import.meta.url))
+const TEMPLATE = fileURLToPath(
+  new URL('../fixtures/templates/seed-oss.v2.jinja', import.meta.url)
+)
+
+/** The byte alphabet of GPT-2's byte-level BPE. */
+const byteAlphabet = (): string[] => {
+  const printable = new Set<number>()
+  for (let b = 33; b <= 126; b++) printable.add(b)
+  for (let b = 161; b <= 255; b++) if (b !== 173) printable.add(b)
+  let shifted = 256
+  return Array.from({ length: 256 }, (_, b) =>
+    String.fromCodePoint(printable.has(b) ? b : shifted++)
+  )
+}
+
+const tokenizer = (): unknown => {
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+  const names = [
+    '<seed:bos>',
+    '<seed:pad>',
+    '<seed:eos>',
+    '<seed:think>',
+    '</seed:think>',
+    '<seed:cot_budget_reflect>',
+    '</seed:cot_budget_reflect>',
+    '<seed:tool_call>',
+    '</seed:tool_call>',
+  ]
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: names.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      // As in the released checkpoint, the markers beyond bos, pad and eos are not "special".
+      special: id < 3,
+    })),
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: null,
+    decoder: byteLevel,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(byteAlphabet().map((letter, b) => [letter, b + names.length])),
+      merges: [],
+    },
+  }
+}
+
+/** Writes the folder; the caller removes it with `drop`. */
+export const tinyModel = (): { path: string; drop: () => void } => {
+  const path = mkdtempSync(join(tmpdir(), 'seed-tiny-'))
+  cpSync(GOLDEN, path, { recursive: true })
+  cpSync(TEMPLATE, join(path, 'chat_template.jinja'))
+  writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer()))
+  return { path, drop: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+export const engineOptions = (path: string): EngineOptions => ({
+  path,
+  dtype: 'auto',
+  maxSequences: 32,
+  maxBatchedTokens: 256,
+  pageSize: 16,
+  threads: 2,
+  prefixCache: true,
+  maxQueue: 256,
+  maxQueuedTokens: 1_000_000,
+  controlTokens: seedOss.controlTokens,
+  stopTokens: seedOss.stopTokens,
+})
+
+export const settings: AppSettings = {
+  apiKeys: [],
+  maxBody: 32 << 20,
+  keepAliveSeconds: 15,
+  returnTokensAsTokenIds: false,
+  forceIncludeUsage: false,
+  reasoningParser: 'auto',
+  toolCallParser: 'auto',
+  trustRequestChatTemplate: false,
+  defaultTemplateVariables: {},
+  allowedOrigins: [],
+  rootPath: '',
+  version: '0.0.0',
+}
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+
+export interface Running {
+  url: string
+  engine: Engine
+  lifecycle: Lifecycle
+  client: OpenAI
+  close(): Promise<void>
+}
+
+/** A real server on a real socket over the model folder. */
+export const serveFolder = async (
+  path: string,
+  template: string,
+  changes: Partial<EngineOptions> = {}
+): Promise<Running> => {
+  const engine = await openEngine({ ...engineOptions(path), ...changes })
+  const lifecycle: Lifecycle = {
+    phase: 'ready',
+    progress: 1,
+    detail: '',
+    model: {
+      names: ['tiny'],
+      created: 1_700_000_000,
+      family: seedOss,
+      template: seedOss.template(template),
+      engine,
+      defaults: {},
+    },
+  }
+  const app = createApp(lifecycle, settings, quiet)
+  const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' })
+  await new Promise<void>((resolve) => server.once('listening', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    url,
+    engine,
+    lifecycle,
+    client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 }),
+    async close() {
+      await new Promise((resolve) => server.close(resolve))
+      await engine.close()
+    },
+  }
+}
