@@ -1,0 +1,110 @@
+//! What the scheduler keeps of one sequence, from submission until it is gone.
+
+use super::{Place, SchedulerConfig, SequenceId, Submission};
+use crate::cache::prefix::PrefixChain;
+use crate::cache::tables::PageTables;
+
+/// Who goes before whom among the running: lower is better. Priority, then arrival.
+pub(super) type Rank = (i32, u64);
+
+/// Where a sequence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// In the queue, without pages.
+    Waiting,
+    /// May be planned.
+    Running,
+    /// Ended while a step with it is out; its pages stay until that step is committed.
+    Leaving,
+}
+
+/// One sequence.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub(super) id: SequenceId,
+    pub(super) stage: Stage,
+    pub(super) rank: Rank,
+    tenant: u64,
+    /// Prompt and generated tokens.
+    pub(super) tokens: Vec<u32>,
+    pub(super) prompt: usize,
+    /// Most tokens it may ever have.
+    pub(super) limit: usize,
+    /// Tokens whose keys and values are in its pages.
+    pub(super) computed: usize,
+    /// `computed` after the step that is out with it.
+    pub(super) flight: Option<usize>,
+    /// Was preempted, so it waits in front.
+    pub(super) returned: bool,
+    pub(super) tables: PageTables,
+    pub(super) chain: PrefixChain,
+    reuse_prefix: bool,
+    prompt_logits: bool,
+    /// Prompt rows whose logits were delivered.
+    pub(super) scored: usize,
+    /// Tokens found in the prefix cache at the first admission.
+    pub(super) cached: usize,
+    /// The first step with it is committed.
+    pub(super) started: bool,
+}
+
+impl Sequence {
+    pub(super) fn new(submission: Submission, arrival: u64, config: &SchedulerConfig) -> Self {
+        let prompt = submission.prompt.len();
+        Self {
+            id: submission.id,
+            stage: Stage::Waiting,
+            rank: (submission.priority, arrival),
+            tenant: submission.tenant,
+            prompt,
+            limit: prompt.saturating_add(submission.max_tokens.max(1)),
+            tokens: submission.prompt,
+            computed: 0,
+            flight: None,
+            returned: false,
+            tables: PageTables::new(config.groups.len()),
+            chain: PrefixChain::new(&config.seed, &submission.salt),
+            reuse_prefix: submission.reuse_prefix,
+            prompt_logits: submission.prompt_logits,
+            scored: 0,
+            cached: 0,
+            started: false,
+        }
+    }
+
+    /// Tokens known so far.
+    pub(super) fn known(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// All but the last token is computed: it takes part in every step, with one row.
+    pub(super) fn is_decoding(&self) -> bool {
+        self.known() - self.computed == 1
+    }
+
+    /// Where it waits.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            id: self.id,
+            priority: self.rank.0,
+            arrival: self.rank.1,
+            tenant: self.tenant,
+            returned: self.returned,
+        }
+    }
+
+    /// Tokens that may be skipped by a prefix hit: never the last one, nor rows whose logits are still wanted.
+    pub(super) fn skippable(&self) -> usize {
+        match (self.prompt_logits, self.reuse_prefix) {
+            (true, _) if self.scored < self.prompt => self.scored,
+            (true, _) | (_, true) => self.known() - 1,
+            (false, false) => 0,
+        }
+    }
+
+    /// The first of the rows `start .. end` whose logits are wanted beside the sampled one, relative to `start`.
+    pub(super) fn logits_from(&self, start: usize, end: usize) -> Option<usize> {
+        let from = start.max(self.scored);
+        (self.prompt_logits && from < end.min(self.prompt)).then(|| from - start)
+    }
+}
