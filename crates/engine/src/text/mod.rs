@@ -1,0 +1,12 @@
+//! Text on its way in and out of the engine: the tokenizer with its rule about control tokens, the raw bytes of every
+//! token, and UTF-8 across token borders. Called by the engine's loop, by `sampling` and by the addon.
+
+mod cut;
+mod detokenizer;
+mod file;
+mod tokenizer;
+mod vocabulary;
+
+pub use detokenizer::{Detokenizer, Utf8Tail};
+pub use tokenizer::{Piece, TextError, Tokenizer, TokenizerOptions};
+pub use vocabulary::Vocabulary;
