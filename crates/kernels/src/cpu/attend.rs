@@ -1,0 +1,340 @@
+//! One attention task: a few rows of one KV head over their pages, segment by segment.
+//! `attention.rs` cuts the tasks; `page.rs`
+//! holds the vector arithmetic of one page.
+
+use std::ops::Range;
+
+use super::attention::{AttentionShape, KvElement, Span};
+use super::level::Level;
+use super::page::{PAD, Page};
+use super::scalar::{Softmax, dot};
+use super::scratch::{Shared, with_scratch};
+use super::simd::{Kernel, Simd};
+
+/// A batch's attention: what all tasks share.
+pub(super) struct Attend<'a, E> {
+    pub q: &'a [f32],
+    pub keys: &'a [E],
+    pub values: &'a [E],
+    pub shape: &'a AttentionShape,
+    pub sinks: Option<&'a [f32]>,
+    pub out: Shared<f32>,
+}
+
+/// A task: all query heads of one KV head for some rows of a span, over some segments.
+#[derive(Clone)]
+pub(super) struct Rows<'a> {
+    pub span: &'a Span<'a>,
+    pub kv_head: usize,
+    pub rows: Range<usize>,
+    pub segments: Range<usize>,
+}
+
+impl Rows<'_> {
+    fn queries(&self, shape: &AttentionShape) -> usize {
+        self.rows.len() * shape.group()
+    }
+
+    /// f32 of the softmax state of these queries: an output, a maximum and a total each.
+    pub(super) fn state_len(&self, shape: &AttentionShape) -> usize {
+        self.queries(shape) * (shape.head_dim.next_multiple_of(PAD) + 2)
+    }
+
+    /// Start in q and out of query `i`: rows outside, heads of the group inside.
+    fn offset(&self, shape: &AttentionShape, i: usize) -> usize {
+        let row = self.span.first_row + self.rows.start + i / shape.group();
+        (row * shape.heads + self.head(shape, i)) * shape.head_dim
+    }
+
+    fn head(&self, shape: &AttentionShape, i: usize) -> usize {
+        self.kv_head * shape.group() + i % shape.group()
+    }
+
+    /// Positions that query `i` sees.
+    pub(super) fn seen(&self, shape: &AttentionShape, i: usize) -> Range<usize> {
+        let position = self.span.position(self.rows.start + i / shape.group());
+        shape.first_seen(position)..position + 1
+    }
+}
+
+/// Softmax states `[queries]`: outputs `[queries, width]`, then maxima, then totals.
+pub(super) struct States<'a> {
+    pub out: &'a mut [f32],
+    pub max: &'a mut [f32],
+    pub total: &'a mut [f32],
+    width: usize,
+}
+
+impl<'a> States<'a> {
+    fn new(memory: &'a mut [f32], queries: usize, width: usize) -> Self {
+        let (out, rest) = memory.split_at_mut(queries * width);
+        let (max, total) = rest.split_at_mut(queries);
+        Self {
+            out,
+            max,
+            total: &mut total[..queries],
+            width,
+        }
+    }
+
+    /// Nothing seen.
+    fn clear(&mut self) {
+        self.out.fill(0.0);
+        self.max.fill(f32::NEG_INFINITY);
+        self.total.fill(0.0);
+    }
+
+    /// Nothing seen but the sinks.
+    fn start<E>(&mut self, job: &Attend<'_, E>, rows: &Rows<'_>) {
+        self.clear();
+        if let Some(sinks) = job.sinks {
+            self.total.fill(1.0);
+            for (i, max) in self.max.iter_mut().enumerate() {
+                *max = sinks[rows.head(job.shape, i)];
+            }
+        }
+    }
+
+    /// Takes in a later segment's maxima, totals and outputs.
+    fn merge(&mut self, max: &[f32], total: &[f32], out: &[f32]) {
+        for i in 0..self.max.len() {
+            if total[i] == 0.0 {
+                continue; // the query sees nothing of that segment
+            }
+            let top = self.max[i].max(max[i]);
+            let (ours, theirs) = ((self.max[i] - top).exp(), (max[i] - top).exp());
+            self.max[i] = top;
+            self.total[i] = self.total[i] * ours + total[i] * theirs;
+            let range = i * self.width..(i + 1) * self.width;
+            for (a, b) in self.out[range.clone()].iter_mut().zip(&out[range]) {
+                *a = *a * ours + b * theirs;
+            }
+        }
+    }
+
+    /// Divides by the totals and writes the rows out.
+    ///
+    /// # Safety
+    /// No other task writes these queries.
+    unsafe fn finish<E>(&self, job: &Attend<'_, E>, rows: &Rows<'_>) {
+        for (i, total) in self.total.iter().enumerate() {
+            let offset = rows.offset(job.shape, i);
+            let from = &self.out[i * self.width..][..job.shape.head_dim];
+            for (d, value) in from.iter().enumerate() {
+                // SAFETY: the span was checked against the batch; the query is this task's own.
+                unsafe { *job.out.start().add(offset + d) = value / total }
+            }
+        }
+    }
+}
+
+/// Merges the states of all segments of a unit that was cut in pieces, and writes its rows.
+///
+/// # Safety
+/// As [`Attend::whole`].
+pub(super) unsafe fn finish_rows<E>(job: &Attend<'_, E>, rows: &Rows<'_>, segments: &[f32]) {
+    let queries = rows.queries(job.shape);
+    let width = job.shape.head_dim.next_multiple_of(PAD);
+    with_scratch(rows.state_len(job.shape), |memory| {
+        let mut states = States::new(memory, queries, width);
+        states.start(job, rows);
+        for segment in segments.chunks_exact(rows.state_len(job.shape)) {
+            let (out, rest) = segment.split_at(queries * width);
+            states.merge(&rest[..queries], &rest[queries..], out);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { states.finish(job, rows) }
+    });
+}
+
+/// Reads all keys one by one: the twin of the vector path.
+///
+/// # Safety
+/// As [`Attend::whole`].
+pub(super) unsafe fn scalar_rows<E: KvElement>(job: &Attend<'_, E>, rows: &Rows<'_>) {
+    let shape = job.shape;
+    let mut key = vec![0f32; shape.head_dim];
+    for i in 0..rows.queries(shape) {
+        let offset = rows.offset(shape, i);
+        let q = &job.q[offset..][..shape.head_dim];
+        // SAFETY: the span was checked against the batch; the query is this task's own.
+        let out =
+            unsafe { std::slice::from_raw_parts_mut(job.out.start().add(offset), shape.head_dim) };
+        out.fill(0.0);
+        let sink = job.sinks.map(|sinks| sinks[rows.head(shape, i)]);
+        let mut state = Softmax {
+            max: sink.unwrap_or(f32::NEG_INFINITY),
+            total: if sink.is_some() { 1.0 } else { 0.0 },
+            out,
+        };
+        for position in rows.seen(shape, i) {
+            let at = job.slot(rows, position);
+            key.iter_mut()
+                .zip(&job.keys[at..])
+                .for_each(|(wide, key)| *wide = key.widen());
+            state.see(
+                dot(q, &key) * shape.scale,
+                &job.values[at..][..shape.head_dim],
+            );
+        }
+        state.finish();
+    }
+}
+
+/// A task's working memory, all of it aligned.
+struct Workspace<'a> {
+    /// Scaled queries `[queries, width]`.
+    q: &'a mut [f32],
+    /// One widened page `[page_size, width]`.
+    keys: &'a mut [f32],
+    values: &'a mut [f32],
+    /// Scores, then weights, of that page `[queries, columns]`.
+    scores: &'a mut [f32],
+    /// States within the segment and over all segments.
+    segment: &'a mut [f32],
+    all: &'a mut [f32],
+}
+
+impl<E: KvElement> Attend<'_, E> {
+    /// Start in the cache of `position`'s key and value.
+    pub(super) fn slot(&self, rows: &Rows<'_>, position: usize) -> usize {
+        let AttentionShape {
+            kv_heads,
+            page_size,
+            head_dim,
+            ..
+        } = *self.shape;
+        let page = rows.span.page_table[position / page_size] as usize;
+        ((page * kv_heads + rows.kv_head) * page_size + position % page_size) * head_dim
+    }
+
+    /// Runs all segments of a unit and writes its rows.
+    ///
+    /// # Safety
+    /// The spans were checked against batch and cache, no other task writes these rows, and the level
+    /// has vectors.
+    pub(super) unsafe fn whole(&self, level: Level, rows: &Rows<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.start(level, rows, None) }
+    }
+
+    /// Runs some segments of a unit and leaves the state of each at `states`.
+    ///
+    /// # Safety
+    /// As [`Attend::whole`]; `states` has `state_len` f32 a segment, this task's own.
+    pub(super) unsafe fn piece(&self, level: Level, rows: &Rows<'_>, states: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.start(level, rows, Some(states)) }
+    }
+
+    unsafe fn start(&self, level: Level, rows: &Rows<'_>, states: Option<*mut f32>) {
+        let width = self.shape.head_dim.next_multiple_of(PAD);
+        let columns = self.shape.page_size.next_multiple_of(PAD);
+        let queries = rows.queries(self.shape);
+        // Two more than the state's own size keeps every part on a line of its own.
+        let state = rows.state_len(self.shape).next_multiple_of(PAD);
+        let lens = [
+            queries * width,
+            columns * width,
+            columns * width,
+            queries * columns,
+            state,
+            state,
+        ];
+        with_scratch(lens.iter().sum(), |memory| {
+            let (q, memory) = memory.split_at_mut(lens[0]);
+            let (keys, memory) = memory.split_at_mut(lens[1]);
+            let (values, memory) = memory.split_at_mut(lens[2]);
+            let (scores, memory) = memory.split_at_mut(lens[3]);
+            let (segment, all) = memory.split_at_mut(lens[4]);
+            let work = Workspace {
+                q,
+                keys,
+                values,
+                scores,
+                segment,
+                all,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                level.run(Task {
+                    job: self,
+                    rows,
+                    work,
+                    states,
+                })
+            }
+        });
+    }
+}
+
+/// A task with its memory, ready for vectors.
+struct Task<'a, 'b, E> {
+    job: &'a Attend<'a, E>,
+    rows: &'a Rows<'a>,
+    work: Workspace<'b>,
+    states: Option<*mut f32>,
+}
+
+impl<E: KvElement> Kernel for Task<'_, '_, E> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self {
+            job,
+            rows,
+            work,
+            states: kept,
+        } = self;
+        let shape = job.shape;
+        let queries = rows.queries(shape);
+        let width = shape.head_dim.next_multiple_of(PAD);
+        for i in 0..queries {
+            let from = &job.q[rows.offset(shape, i)..][..shape.head_dim];
+            let to = &mut work.q[i * width..][..width];
+            to[shape.head_dim..].fill(0.0);
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * shape.scale;
+            }
+        }
+        let mut all = States::new(work.all, queries, width);
+        all.start(job, rows);
+        let mut segment = States::new(work.segment, queries, width);
+        let mut page = Page {
+            q: work.q,
+            keys: work.keys,
+            values: work.values,
+            scores: work.scores,
+            width,
+            columns: shape.page_size.next_multiple_of(PAD),
+        };
+        for number in rows.segments.clone() {
+            segment.clear();
+            let end = ((number + 1) * shape.segment()).min(rows.seen(shape, queries - 1).end);
+            let mut at = (number * shape.segment()).max(rows.seen(shape, 0).start);
+            while at < end {
+                let stop = end.min((at / shape.page_size + 1) * shape.page_size);
+                // SAFETY: positions at..stop lie in one page that some query of the task sees.
+                unsafe { page.visit::<S, E>(job, rows, at..stop, &mut segment) }
+                at = stop;
+            }
+            if let Some(kept) = kept {
+                let nth = number - rows.segments.start;
+                // SAFETY: the caller gave a state a segment.
+                let kept = unsafe {
+                    let len = rows.state_len(shape);
+                    std::slice::from_raw_parts_mut(kept.add(nth * len), len)
+                };
+                let kept = States::new(kept, queries, width);
+                kept.out.copy_from_slice(segment.out);
+                kept.max.copy_from_slice(segment.max);
+                kept.total.copy_from_slice(segment.total);
+            } else {
+                all.merge(segment.max, segment.total, segment.out);
+            }
+        }
+        if kept.is_none() {
+            // SAFETY: the caller's promise.
+            unsafe { all.finish(job, rows) }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! AVX-512 vectors (f, bw, vl, dq) for the kernels of this room; chosen by `level.rs` at run time.
+
+use std::arch::x86_64::*;
+
+use super::simd::{Kernel, Simd};
+
+/// Sixteen f32.
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+unsafe fn enter<K: Kernel>(kernel: K) {
+    // SAFETY: this function's features are those of Avx512; the rest is the caller's promise.
+    unsafe { kernel.run::<Avx512>() }
+}
+
+/// True where this CPU can run [`Avx512`].
+pub(crate) fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && super::avx2::available()
+}
+
+// SAFETY of every block below: the features are on by the contract of `Simd`, and pointers are the
+// caller's promise.
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn enter<K: Kernel>(kernel: K) {
+        // SAFETY: the contract of `Simd`.
+        unsafe { enter(kernel) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_set1_ps(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_loadu_ps(p)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the contract of `Simd`.
+        unsafe { _mm512_storeu_ps(p, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(p.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_even(p: *const u16) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let pairs = _mm512_loadu_si512(p.cast());
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_odd(p: *const u16) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let pairs = _mm512_loadu_si512(p.cast());
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            Self(_mm512_castsi512_ps(_mm512_and_si512(pairs, upper)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_div_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_fmadd_ps(self.0, a.0, b.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe { Self(_mm512_min_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            Self(_mm512_roundscale_ps::<
+                { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+            >(self.0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pow2(self) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn zero_where_below(self, x: Self, bound: f32) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            // "Not less than" holds for NaN too.
+            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x.0, _mm512_set1_ps(bound));
+            Self(_mm512_maskz_mov_ps(keep, self.0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let lower = _mm512_castps512_ps256(self.0);
+            let upper = _mm512_extractf32x8_ps::<1>(self.0);
+            super::avx2::sum8(_mm256_add_ps(lower, upper))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum4(vectors: [Self; 4]) -> [f32; 4] {
+        let [a, b, c, d] = vectors;
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            // Halves of a and b side by side, likewise c and d: lane i + lane i + 8.
+            let ab = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x44>(a.0, b.0),
+                _mm512_shuffle_f32x4::<0xee>(a.0, b.0),
+            );
+            let cd = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x44>(c.0, d.0),
+                _mm512_shuffle_f32x4::<0xee>(c.0, d.0),
+            );
+            // One quarter for each vector: i + i + 4; then i + i + 2 and i + i + 1 inside quarters.
+            let quarters = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x88>(ab, cd),
+                _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+            );
+            let pairs = _mm512_add_ps(quarters, _mm512_permute_ps::<0b01_00_11_10>(quarters));
+            let sums = _mm512_add_ps(pairs, _mm512_permute_ps::<0b10_11_00_01>(pairs));
+            let gathered = _mm512_maskz_compress_ps(0x1111, sums);
+            let mut out = [0f32; 4];
+            _mm_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps128(gathered));
+            out
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn max_lane(self) -> f32 {
+        // SAFETY: the contract of `Simd`.
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+}

@@ -1,0 +1,36 @@
+//! Element formats of checkpoints and caches; `cpu`'s kernels read weights and cache pages through it.
+//!
+//! Plain element types live here. Block formats get a file each beside `plain.rs`.
+
+mod plain;
+
+pub(crate) use plain::{MAX_STEP, Plain};
+
+use half::{bf16, f16};
+
+/// A read-only row-major weight matrix `[n, k]` in its checkpoint format.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// IEEE single precision.
+    F32(&'a [f32]),
+    /// IEEE half precision.
+    F16(&'a [f16]),
+    /// bfloat16.
+    Bf16(&'a [bf16]),
+}
+
+impl Weights<'_> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(w) => w.len(),
+            Self::F16(w) => w.len(),
+            Self::Bf16(w) => w.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
