@@ -157,11 +157,16 @@ impl PagePool {
         (self.free.clone(), evictable)
     }
 
+    /// Pages asked for so far, for the simulation's figures.
+    #[doc(hidden)]
+    pub fn takes(&self) -> u64 {
+        self.takes
+    }
+
     /// Makes every n-th `take` fail, for tests of what happens then.
     #[doc(hidden)]
     pub fn fail_every(&mut self, n: Option<u64>) {
         self.fail_every = n.filter(|&n| n > 0);
-        self.takes = 0;
     }
 }
 
