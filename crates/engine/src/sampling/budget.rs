@@ -218,3 +218,6 @@ impl Thought {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

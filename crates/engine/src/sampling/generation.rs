@@ -235,3 +235,6 @@ fn released(tokens: Vec<(Chosen, usize)>) -> Vec<Released> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,3 +220,6 @@ fn nucleus(candidates: &mut Vec<Candidate>, p: f64, all: f64) -> f64 {
     candidates.truncate(high);
     mass + weight(&candidates[low..])
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,6 @@ impl<T> Stops<T> {
         self.flush()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,4 +9,6 @@ mod vocabulary;
 
 pub use detokenizer::{Detokenizer, Utf8Tail};
 pub use tokenizer::{Piece, TextError, Tokenizer, TokenizerOptions};
+#[cfg(test)]
+pub(crate) use vocabulary::Entry as VocabularyEntry;
 pub use vocabulary::Vocabulary;
