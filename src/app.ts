@@ -1,0 +1,136 @@
+// The HTTP app: who may ask, what each request carries, the table of routes, and how errors look. index.ts serves it.
+import { randomBytes } from 'node:crypto'
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { ApiError, asApiError, envelope, internal } from './errors.ts'
+import { keyring, OPEN_PATHS } from './routes/access.ts'
+import { chat, renderChat } from './routes/chat.ts'
+import { completions } from './routes/completions.ts'
+import { health, livez, version } from './routes/health.ts'
+import { listModels, retrieveModel } from './routes/models.ts'
+import { type Ask, type House, servedModel, type Variables } from './routes/request.ts'
+import { detokenize, tokenize } from './routes/tokenize.ts'
+import type { AppSettings, Lifecycle, Log } from './served.ts'
+
+interface Route {
+  method: 'GET' | 'POST'
+  path: string
+  answer: (house: House, ask: Ask) => Response | Promise<Response>
+  /** Answers although no model is ready. */
+  always?: true
+}
+
+const ROUTES: Route[] = [
+  { method: 'POST', path: '/v1/chat/completions', answer: chat },
+  { method: 'POST', path: '/v1/chat/completions/render', answer: renderChat },
+  { method: 'POST', path: '/v1/completions', answer: completions },
+  { method: 'GET', path: '/v1/models', answer: listModels },
+  { method: 'GET', path: '/v1/models/:id{.+}', answer: retrieveModel },
+  { method: 'POST', path: '/tokenize', answer: tokenize },
+  { method: 'POST', path: '/detokenize', answer: detokenize },
+  { method: 'GET', path: '/health', answer: health, always: true },
+  { method: 'GET', path: '/readyz', answer: health, always: true },
+  { method: 'GET', path: '/ping', answer: health, always: true },
+  { method: 'GET', path: '/livez', answer: livez, always: true },
+  { method: 'GET', path: '/version', answer: version, always: true },
+]
+
+type App = Hono<{ Variables: Variables }>
+
+/** The path below the root path, so that routes answer with and without it. */
+const pathBelow = (rootPath: string) => {
+  const root = `/${rootPath}`.replace(/\/+/g, '/').replace(/\/$/, '')
+  return (request: Request): string => {
+    const { pathname } = new URL(request.url)
+    const below =
+      root !== '' && pathname.startsWith(`${root}/`) ? pathname.slice(root.length) : pathname
+    return below.length > 1 ? below.replace(/\/+$/, '') || '/' : below
+  }
+}
+
+const errorResponse = (error: ApiError): Response =>
+  Response.json(envelope(error), { status: error.status, headers: error.headers })
+
+/** An id to find a request by; the caller's own where it is one. */
+const requestIdOf = (request: Request): string => {
+  const given = request.headers.get('x-request-id')
+  return given && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString('hex')}`
+}
+
+const identify = (app: App, log: Log): void => {
+  app.use(async (ask, next) => {
+    const id = requestIdOf(ask.req.raw)
+    const begun = performance.now()
+    ask.set('requestId', id)
+    ask.set('tenant', 0)
+    await next()
+    ask.res.headers.set('x-request-id', id)
+    log.debug('request', {
+      requestId: id,
+      method: ask.req.method,
+      path: ask.req.path,
+      status: ask.res.status,
+      milliseconds: Math.round(performance.now() - begun),
+    })
+  })
+}
+
+const allowOrigins = (app: App, origins: string[]): void => {
+  if (origins.length === 0) return
+  app.use(
+    cors({
+      origin: origins.includes('*') ? '*' : origins,
+      allowMethods: ['GET', 'POST', 'OPTIONS'],
+      exposeHeaders: ['x-request-id'],
+      maxAge: 600,
+    })
+  )
+}
+
+const guard = (app: App, keys: string[]): void => {
+  const tenantOf = keyring(keys)
+  app.use(async (ask, next) => {
+    const open = ask.req.method === 'OPTIONS' || OPEN_PATHS.has(ask.req.path)
+    if (!open) ask.set('tenant', tenantOf(ask.req.raw))
+    await next()
+  })
+}
+
+const register = (app: App, house: House): void => {
+  for (const { method, path, answer, always } of ROUTES) {
+    app.on(method, path, async (ask) => {
+      if (!always) servedModel(house)
+      return answer(house, ask)
+    })
+    app.all(path, () => {
+      throw new ApiError(405, `This path takes ${method} only`, {
+        code: 'method_not_allowed',
+        headers: { allow: method === 'GET' ? 'GET, HEAD' : method },
+      })
+    })
+  }
+}
+
+/** The app over a model that may still be loading; settings are read once, the lifecycle on each request. */
+export const createApp = (lifecycle: Lifecycle, settings: AppSettings, log: Log): App => {
+  const app: App = new Hono<{ Variables: Variables }>({ getPath: pathBelow(settings.rootPath) })
+  identify(app, log)
+  allowOrigins(app, settings.allowedOrigins)
+  guard(app, settings.apiKeys)
+  register(app, { lifecycle, settings, log })
+  app.notFound((ask) =>
+    errorResponse(
+      new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })
+    )
+  )
+  app.onError((error, ask) => {
+    const known = asApiError(error)
+    if (!known)
+      log.error('request failed', {
+        requestId: ask.get('requestId'),
+        error: error.stack ?? String(error),
+      })
+    return errorResponse(known ?? internal())
+  })
+  return app
+}

@@ -1,0 +1,215 @@
+// The fields that say how tokens are chosen, alike in chat and completions: their schema and the engine's Sampling.
+import { z } from 'zod'
+import type { ModelInfo, Sampling } from '../engine.ts'
+import { invalid, unsupported } from '../errors.ts'
+import type { SamplingDefaults } from '../served.ts'
+import { decimal, integer } from './schema.ts'
+
+const MAX_STOPS = 16
+const MAX_STOP_BYTES = 1024
+const MAX_BIASES = 1024
+export const MAX_CHOICES = 128
+export const MAX_LOGPROBS = 20
+/** Largest float below 2^63, which is the top of the int64 range in JSON's numbers. */
+const INT64 = 2 ** 63
+const INT32 = 2 ** 31 - 1
+
+const stopString = z
+  .string()
+  .min(1, 'must not be empty')
+  .refine((text) => Buffer.byteLength(text) <= MAX_STOP_BYTES, {
+    error: `must be at most ${MAX_STOP_BYTES} bytes`,
+  })
+
+const tokenIds = z.array(integer(0, INT32))
+
+/** Values only; what may be said together is checked where both are known. */
+export const samplingFields = {
+  temperature: decimal(0, 2).nullish(),
+  top_p: decimal(0, 1).nullish(),
+  top_k: integer(-1, INT32).nullish(),
+  min_p: decimal(0, 1).nullish(),
+  presence_penalty: decimal(-2, 2).nullish(),
+  frequency_penalty: decimal(-2, 2).nullish(),
+  repetition_penalty: z
+    .number()
+    .gt(0, 'must be more than 0')
+    .max(100, 'must be at most 100')
+    .nullish(),
+  n: integer(1, MAX_CHOICES).nullish(),
+  seed: z
+    .number()
+    .refine((seed) => Number.isInteger(seed) && Math.abs(seed) <= INT64, {
+      error: 'must be a 64-bit integer',
+    })
+    .nullish(),
+  stop: z
+    .union([
+      stopString,
+      z.array(stopString).max(MAX_STOPS, `must have at most ${MAX_STOPS} strings`),
+    ])
+    .nullish(),
+  stop_token_ids: tokenIds.max(MAX_BIASES, `must have at most ${MAX_BIASES} ids`).nullish(),
+  include_stop_str_in_output: z.boolean().nullish(),
+  ignore_eos: z.boolean().nullish(),
+  min_tokens: integer(0, INT32).nullish(),
+  logit_bias: z.record(z.string(), decimal(-100, 100)).nullish(),
+  bad_words: z.array(stopString).max(MAX_BIASES, `must have at most ${MAX_BIASES} words`).nullish(),
+  allowed_token_ids: tokenIds.nullish(),
+  skip_special_tokens: z.boolean().nullish(),
+  priority: integer(-INT32, INT32).nullish(),
+  cache_salt: z
+    .string()
+    .min(1, 'must not be empty')
+    .max(128, 'must be at most 128 characters')
+    .nullish(),
+  user: z.string().nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .looseObject({
+      include_usage: z.boolean().nullish(),
+      continuous_usage_stats: z.boolean().nullish(),
+    })
+    .nullish(),
+  return_token_ids: z.boolean().nullish(),
+  return_tokens_as_token_ids: z.boolean().nullish(),
+}
+
+const fields = z.looseObject(samplingFields)
+export type SamplingFields = z.output<typeof fields>
+
+/** Fields we know, cannot serve, and must not ignore: the answer would not be what was asked for. */
+const REFUSED: { [field: string]: string } = {
+  use_beam_search: 'Beam search',
+  truncate_prompt_tokens: 'Truncating prompts',
+  prompt_logprobs: 'prompt_logprobs (use echo with logprobs on /v1/completions)',
+  logprob_token_ids: 'logprob_token_ids',
+  structured_outputs: 'Structured output',
+  guided_json: 'Structured output',
+  guided_regex: 'Structured output',
+  guided_choice: 'Structured output',
+  guided_grammar: 'Structured output',
+  guided_decoding_backend: 'Structured output',
+  guided_whitespace_pattern: 'Structured output',
+  grammar: 'Structured output',
+}
+
+export const refuseUnsupported = (body: { [field: string]: unknown }): void => {
+  for (const [field, what] of Object.entries(REFUSED)) {
+    const value = body[field]
+    if (value !== undefined && value !== null && value !== false) throw unsupported(field, what)
+  }
+  const format = body.response_format as { type?: unknown } | null | undefined
+  if (format === undefined || format === null) return
+  if (typeof format !== 'object' || typeof format.type !== 'string')
+    throw invalid('response_format', `Invalid value for 'response_format': it needs a 'type'`)
+  if (['json_object', 'json_schema', 'structural_tag'].includes(format.type))
+    throw unsupported('response_format', `response_format '${format.type}'`)
+  if (format.type !== 'text')
+    throw invalid(
+      'response_format.type',
+      `Invalid value for 'response_format.type': must be text, json_object or json_schema`
+    )
+}
+
+const withinVocabulary = (ids: number[], field: string, { vocabulary }: ModelInfo): number[] => {
+  const at = ids.findIndex((id) => id >= vocabulary)
+  if (at >= 0)
+    throw invalid(
+      `${field}[${at}]`,
+      `Invalid value for '${field}[${at}]': token ${ids[at]} is outside the vocabulary of ${vocabulary}`
+    )
+  return ids
+}
+
+const biases = (
+  bias: { [id: string]: number },
+  { vocabulary }: ModelInfo
+): Sampling['logitBias'] => {
+  const entries = Object.entries(bias)
+  if (entries.length > MAX_BIASES)
+    throw invalid('logit_bias', `'logit_bias' may name at most ${MAX_BIASES} tokens`)
+  return entries.map(([key, value]) => {
+    if (!/^\d{1,10}$/.test(key) || Number(key) >= vocabulary)
+      throw invalid(
+        'logit_bias',
+        `Invalid key in 'logit_bias': '${key.slice(0, 50)}' is not a token id below ${vocabulary}`
+      )
+    return [Number(key), value]
+  })
+}
+
+const exactSeed = (seed: number | null | undefined): number | bigint | undefined => {
+  if (seed === null || seed === undefined) return undefined
+  return Number.isSafeInteger(seed) ? seed : BigInt.asIntN(64, BigInt(seed))
+}
+
+/** How one sequence is sampled: the request's word, then the model's, then OpenAI's. */
+export const samplingOf = (
+  request: SamplingFields,
+  defaults: SamplingDefaults,
+  info: ModelInfo,
+  bounds: { maxTokens: number; logprobs?: number; badWords: number[][] }
+): Sampling => {
+  const minTokens = request.min_tokens ?? 0
+  if (minTokens > bounds.maxTokens)
+    throw invalid(
+      'min_tokens',
+      `'min_tokens' is ${minTokens}, more than the ${bounds.maxTokens} tokens the answer may have`
+    )
+  if (request.allowed_token_ids?.length === 0)
+    throw invalid('allowed_token_ids', `'allowed_token_ids' must not be empty`)
+  const stop = request.stop ?? []
+  const sampling: Sampling = {
+    temperature: request.temperature ?? defaults.temperature ?? 1,
+    topK: Math.max(request.top_k ?? defaults.topK ?? 0, 0),
+    topP: request.top_p ?? defaults.topP ?? 1,
+    minP: request.min_p ?? defaults.minP ?? 0,
+    repetitionPenalty: request.repetition_penalty ?? defaults.repetitionPenalty ?? 1,
+    presencePenalty: request.presence_penalty ?? 0,
+    frequencyPenalty: request.frequency_penalty ?? 0,
+    logitBias: biases(request.logit_bias ?? {}, info),
+    minTokens,
+    maxTokens: bounds.maxTokens,
+    ignoreEos: request.ignore_eos ?? false,
+    stopTokenIds: withinVocabulary(request.stop_token_ids ?? [], 'stop_token_ids', info),
+    stopStrings: typeof stop === 'string' ? [stop] : stop,
+    includeStop: request.include_stop_str_in_output ?? false,
+    badWords: bounds.badWords,
+  }
+  const seed = exactSeed(request.seed)
+  if (seed !== undefined) sampling.seed = seed
+  if (bounds.logprobs !== undefined) sampling.logprobs = bounds.logprobs
+  if (request.allowed_token_ids)
+    sampling.allowedTokenIds = withinVocabulary(
+      request.allowed_token_ids,
+      'allowed_token_ids',
+      info
+    )
+  return sampling
+}
+
+/** What both routes ask of a stream's shape. */
+export interface Delivery {
+  stream: boolean
+  usage: 'none' | 'end' | 'always'
+  tokenIds: boolean
+  tokensAsIds: boolean
+}
+
+export const deliveryOf = (
+  request: SamplingFields,
+  settings: { forceIncludeUsage: boolean; returnTokensAsTokenIds: boolean }
+): Delivery => {
+  const stream = request.stream ?? false
+  const options = request.stream_options
+  if (options && !stream)
+    throw invalid('stream_options', `'stream_options' is only allowed when 'stream' is true`)
+  const atEnd = options?.include_usage || settings.forceIncludeUsage
+  return {
+    stream,
+    usage: options?.continuous_usage_stats && atEnd ? 'always' : atEnd ? 'end' : 'none',
+    tokenIds: request.return_token_ids ?? false,
+    tokensAsIds: request.return_tokens_as_token_ids ?? settings.returnTokensAsTokenIds,
+  }
+}

@@ -1,0 +1,264 @@
+// POST /v1/chat/completions and its dry run: checks, renders, generates, and answers whole or in chunks. The front door.
+import type { Conversation, RenderedPrompt } from '../conversation.ts'
+import type { GenerationEvent, OutputParser } from '../events.ts'
+import {
+  type ApiError,
+  asApiError,
+  envelope,
+  generationFailed,
+  internal,
+  invalid,
+} from '../errors.ts'
+import {
+  type ChatPrompt,
+  type ChatRequest,
+  checkChat,
+  checkChatPrompt,
+  conversationOf,
+  logprobsOf,
+  maxTokensOf,
+} from '../protocol/chat.ts'
+import { type Delivery, deliveryOf, samplingOf } from '../protocol/sampling.ts'
+import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
+import type { ServedModel } from '../served.ts'
+import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat.ts'
+import { UsageTally } from '../stream/logprobs.ts'
+import { DONE, frame, SSE_HEADERS, sseBody } from '../stream/sse.ts'
+import { readBody } from './body.ts'
+import { parserOf } from './parsers.ts'
+import {
+  allowance,
+  type Ask,
+  badWordsOf,
+  cacheSaltOf,
+  encodeRendered,
+  fingerprint,
+  headerPatience,
+  type House,
+  modelFor,
+  now,
+} from './request.ts'
+
+/** A conversation rendered and tokenised for one model. */
+export interface Rendered {
+  conversation: Conversation
+  prompt: RenderedPrompt
+  ids: Uint32Array
+}
+
+/** Renders what a checked body says; `text` is the body as sent. */
+export const render = async (
+  house: House,
+  model: ServedModel,
+  request: ChatPrompt,
+  text: string
+): Promise<Rendered> => {
+  const { settings } = house
+  const { engine, family } = model
+  if (request.chat_template && !settings.trustRequestChatTemplate)
+    throw invalid(
+      'chat_template',
+      `'chat_template' in a request is only taken by a server started with --trust-request-chat-template`
+    )
+  const conversation = conversationOf(request, text, settings, engine.info.maxModelLen)
+  const template = request.chat_template ? family.template(request.chat_template) : model.template
+  const prompt = template.render(conversation)
+  return { conversation, prompt, ids: await encodeRendered(engine, prompt) }
+}
+
+interface Plan {
+  run: Run
+  shape: ChatShape
+  delivery: Delivery
+  rendered: Rendered
+  /** What each object of the answer begins with. */
+  head: { id: string; created: number; model: string; system_fingerprint: string }
+}
+
+const plan = async (house: House, ask: Ask, request: ChatRequest, text: string): Promise<Plan> => {
+  const { settings } = house
+  const model = modelFor(house, request.model)
+  const { engine, family } = model
+  const delivery = deliveryOf(request, settings)
+  const rendered = await render(house, model, request, text)
+  const { conversation, prompt, ids } = rendered
+  const logprobs = logprobsOf(request)
+  const sampling = samplingOf(request, model.defaults, engine.info, {
+    maxTokens: allowance(ids, engine.info, maxTokensOf(request), 'messages'),
+    badWords: await badWordsOf(engine, request.bad_words),
+    ...(logprobs === undefined ? {} : { logprobs }),
+  })
+  const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
+  return {
+    rendered,
+    delivery,
+    run: {
+      engine,
+      sequences: choicesOf(ids, sampling, request.n ?? 1),
+      parser: (): OutputParser => parserOf(family, conversation, prompt.start, settings),
+      priority: request.priority ?? 0,
+      tenant: ask.get('tenant'),
+      oneCall: !conversation.parallelToolCalls,
+      ...(cacheSalt === undefined ? {} : { cacheSalt }),
+      ...(family.thought
+        ? {
+            thought: await thoughtOf(
+              engine,
+              family.thought,
+              conversation.budget,
+              prompt.start === 'reasoning'
+            ),
+          }
+        : {}),
+    },
+    shape: {
+      includeReasoning: request.include_reasoning ?? true,
+      namedCall: typeof conversation.toolChoice === 'object',
+      tokensAsIds: delivery.tokensAsIds,
+      tokenIds: delivery.tokenIds,
+      ...(logprobs === undefined ? {} : { logprobs }),
+    },
+    head: {
+      id: randomId('chatcmpl-', 24),
+      created: now(),
+      model: request.model ?? model.names[0] ?? '',
+      system_fingerprint: fingerprint(settings, model),
+    },
+  }
+}
+
+/** An end that is no answer, as the error it becomes instead. */
+export const brokenEnd = (event: GenerationEvent): ApiError | undefined => {
+  if (event.type !== 'finish') return undefined
+  if (event.reason === 'error') return generationFailed(event.error ?? 'the engine gave no reason')
+  return event.reason === 'abort' ? generationFailed('it was cancelled by the server') : undefined
+}
+
+/** What comes with the prompt where it was asked for. */
+const promptEcho = ({ rendered, delivery }: Plan, request: ChatRequest) => ({
+  ...(delivery.tokenIds ? { prompt_token_ids: [...rendered.ids] } : {}),
+  ...(request.return_prompt_text ? { prompt_text: rendered.prompt.text } : {}),
+})
+
+async function* chunks(
+  { run: { sequences }, shape, delivery, head, ...rest }: Plan,
+  events: AsyncIterable<RunEvent[]>,
+  echo: object
+): AsyncGenerator<string, undefined> {
+  const { id, ...others } = head
+  const service = { object: 'chat.completion.chunk', ...others, service_tier: 'default' }
+  const prefix = JSON.stringify({ id, ...service }).slice(0, -1)
+  const renderer = new ChatChunks(shape, sequences.length)
+  const tally = new UsageTally(rest.rendered.ids.length, sequences.length)
+  const seen = sequences.map(() => 0)
+  let extra = JSON.stringify(echo).slice(1, -1)
+  for await (const batch of events) {
+    let text = ''
+    for (const { index, event } of batch) {
+      const broken = brokenEnd(event)
+      if (broken) {
+        yield text
+        throw broken
+      }
+      const tokens = event.tokens?.length ?? 0
+      tally.generated(tokens)
+      seen[index] = (seen[index] ?? 0) + tokens
+      if (event.type === 'finish') tally.finished(index, event.usage, seen[index])
+      const usage =
+        delivery.usage === 'none'
+          ? ''
+          : `,"usage":${delivery.usage === 'always' ? JSON.stringify(tally.wire) : 'null'}`
+      for (const choices of renderer.push(index, event)) {
+        text += frame(`${prefix},"choices":${choices}${usage}${extra && `,${extra}`}}`)
+        extra = ''
+      }
+    }
+    if (text !== '') yield text
+  }
+  const end = `${prefix},"choices":[],"usage":${JSON.stringify(tally.wire)}}`
+  yield delivery.usage === 'none' ? DONE : frame(end) + DONE
+  return undefined
+}
+
+/** Joins the caller's leaving and our own giving up into the signal that cancels the engine. */
+export const leavingOf = (ask: Ask): AbortController => {
+  const leaving = new AbortController()
+  const { signal } = ask.req.raw
+  if (signal.aborted) leaving.abort()
+  else signal.addEventListener('abort', () => leaving.abort(), { once: true })
+  return leaving
+}
+
+/** An SSE answer of `frames`; an error on the way is a frame of its own, then the end. */
+export const streamed = (
+  house: House,
+  ask: Ask,
+  frames: AsyncGenerator<string, undefined>,
+  leaving: AbortController
+): Response => {
+  const body = sseBody(frames, {
+    keepAliveSeconds: house.settings.keepAliveSeconds,
+    cancel: () => leaving.abort(),
+    onError: (error) => {
+      const known = asApiError(error)
+      if (!known)
+        house.log.error('stream failed', { requestId: ask.get('requestId'), error: String(error) })
+      return frame(JSON.stringify(envelope(known ?? internal()))) + DONE
+    },
+  })
+  return new Response(body, { headers: SSE_HEADERS })
+}
+
+/** Nobody reads this; it only ends the request in the log. */
+export const abandoned = (): Response => new Response(null, { status: 499 })
+
+const whole = async (
+  { run: { sequences }, shape, head, rendered }: Plan,
+  events: AsyncIterable<RunEvent[]>,
+  echo: object
+): Promise<object> => {
+  const answers = sequences.map(() => new ChatAnswer(shape))
+  const tally = new UsageTally(rendered.ids.length, sequences.length)
+  for await (const batch of events) {
+    for (const { index, event } of batch) {
+      const broken = brokenEnd(event)
+      if (broken) throw broken
+      answers[index]?.push(event)
+      if (event.type === 'finish') tally.finished(index, event.usage, 0)
+    }
+  }
+  const { id, ...others } = head
+  return {
+    id,
+    object: 'chat.completion',
+    ...others,
+    service_tier: 'default',
+    choices: answers.map((answer, index) => answer.choiceAt(index)),
+    usage: tally.wire,
+    ...echo,
+  }
+}
+
+export const chat = async (house: House, ask: Ask): Promise<Response> => {
+  const body = await readBody(ask.req.raw, house.settings.maxBody)
+  const request = checkChat(body.value)
+  const planned = await plan(house, ask, request, body.text)
+  const leaving = leavingOf(ask)
+  const events = run(planned.run, leaving.signal)
+  const echo = promptEcho(planned, request)
+  if (planned.delivery.stream) {
+    const begun = await primed(events, headerPatience(house.settings))
+    return streamed(house, ask, chunks(planned, begun, echo), leaving)
+  }
+  const answer = await whole(planned, events, echo)
+  return leaving.signal.aborted ? abandoned() : ask.json(answer)
+}
+
+/** The prompt a chat request would give the model, without running it. */
+export const renderChat = async (house: House, ask: Ask): Promise<Response> => {
+  const body = await readBody(ask.req.raw, house.settings.maxBody)
+  const request = checkChatPrompt(body.value)
+  const model = modelFor(house, request.model)
+  const { prompt, ids } = await render(house, model, request, body.text)
+  return ask.json({ prompt: prompt.text, prompt_token_ids: [...ids] })
+}

@@ -1,0 +1,258 @@
+// POST /v1/completions: raw prompts of text or token ids, echoed and scored where asked; logits are checked through it.
+import type { OutputParser } from '../events.ts'
+import {
+  checkCompletion,
+  type CompletionRequest,
+  type Prompt,
+  promptsOf,
+} from '../protocol/completions.ts'
+import { type Delivery, deliveryOf, samplingOf } from '../protocol/sampling.ts'
+import { invalid } from '../errors.ts'
+import {
+  choicesOf,
+  plainParser,
+  primed,
+  type Run,
+  run,
+  type RunEvent,
+  type Sequence,
+} from '../run.ts'
+import type { ServedModel } from '../served.ts'
+import { randomId } from '../stream/chat.ts'
+import {
+  CompletionChoice,
+  type CompletionPart,
+  type CompletionPrompt,
+  type CompletionShape,
+} from '../stream/completions.ts'
+import { UsageTally } from '../stream/logprobs.ts'
+import { DONE, frame } from '../stream/sse.ts'
+import { readBody } from './body.ts'
+import { abandoned, brokenEnd, leavingOf, streamed } from './chat.ts'
+import {
+  allowance,
+  type Ask,
+  badWordsOf,
+  cacheSaltOf,
+  encodeWritten,
+  fingerprint,
+  headerPatience,
+  type House,
+  modelFor,
+  now,
+} from './request.ts'
+
+const DEFAULT_MAX_TOKENS = 16
+const MAX_SEQUENCES = 2048
+
+interface Plan {
+  run: Run
+  n: number
+  prompts: CompletionPrompt[]
+  shape: CompletionShape
+  delivery: Delivery
+  head: { object: 'text_completion'; created: number; model: string; system_fingerprint: string }
+  id: string
+}
+
+/** The ids of a prompt, checked against the vocabulary, and its text where it will be shown. */
+const encode = async (
+  { engine }: ServedModel,
+  prompt: Prompt,
+  param: string,
+  echo: boolean
+): Promise<CompletionPrompt> => {
+  if (typeof prompt === 'string')
+    return { text: prompt, ids: await encodeWritten(engine, prompt, param) }
+  const { vocabulary } = engine.info
+  const unknown = prompt.find((id) => id >= vocabulary)
+  if (unknown !== undefined)
+    throw invalid(
+      param,
+      `'${param}' holds token ${unknown}, outside the vocabulary of ${vocabulary}`
+    )
+  return { ids: Uint32Array.from(prompt), text: echo ? engine.decode(prompt) : '' }
+}
+
+/** Control tokens are no text unless the caller wants to see them. */
+const hiddenIn = (model: ServedModel, request: CompletionRequest): Run['isHidden'] => {
+  if (request.skip_special_tokens === false) return undefined
+  const { engine, family } = model
+  const names = [...family.controlTokens, ...family.stopTokens]
+  const ids = new Set(names.map((name) => engine.tokenId(name)))
+  return (id) => ids.has(id)
+}
+
+const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise<Plan> => {
+  const { settings } = house
+  const model = modelFor(house, request.model)
+  const { engine } = model
+  const { info } = engine
+  const delivery = deliveryOf(request, settings)
+  const written = promptsOf(request)
+  const n = request.n ?? 1
+  if (written.length * n > MAX_SEQUENCES)
+    throw invalid('prompt', `The prompts times 'n' make more than ${MAX_SEQUENCES} completions`)
+  const echo = request.echo ?? false
+  const logprobs = request.logprobs ?? undefined
+  const maxTokens = request.max_tokens ?? DEFAULT_MAX_TOKENS
+  const badWords = await badWordsOf(engine, request.bad_words)
+  const prompts: CompletionPrompt[] = []
+  const sequences: Sequence[] = []
+  for (const [index, prompt] of written.entries()) {
+    const param = written.length === 1 ? 'prompt' : `prompt[${index}]`
+    const encoded = await encode(model, prompt, param, echo)
+    const sampling = samplingOf(request, model.defaults, info, {
+      maxTokens: allowance(encoded.ids, info, maxTokens, param, Math.min(maxTokens, 1)),
+      badWords,
+      ...(logprobs === undefined ? {} : { logprobs }),
+    })
+    prompts.push(encoded)
+    sequences.push(...choicesOf(encoded.ids, sampling, n))
+  }
+  const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
+  const isHidden = hiddenIn(model, request)
+  return {
+    n,
+    prompts,
+    delivery,
+    id: randomId('cmpl-', 24),
+    run: {
+      engine,
+      sequences,
+      parser: (): OutputParser => plainParser(),
+      priority: request.priority ?? 0,
+      tenant: ask.get('tenant'),
+      ...(cacheSalt === undefined ? {} : { cacheSalt }),
+      ...(isHidden ? { isHidden } : {}),
+      ...(echo && logprobs !== undefined ? { promptLogprobs: logprobs } : {}),
+    },
+    shape: {
+      echo,
+      tokensAsIds: delivery.tokensAsIds,
+      tokenIds: delivery.tokenIds,
+      bytesOf: (id) => engine.tokenBytes(id),
+      ...(logprobs === undefined ? {} : { logprobs }),
+    },
+    head: {
+      object: 'text_completion',
+      created: now(),
+      model: request.model ?? model.names[0] ?? '',
+      system_fingerprint: fingerprint(settings, model),
+    },
+  }
+}
+
+/** A request for nothing but its own prompt needs no engine. */
+async function* echoed(sequences: Sequence[]): AsyncGenerator<RunEvent[], undefined> {
+  yield sequences.map(({ prompt }, index) => ({
+    index,
+    event: {
+      type: 'finish',
+      reason: 'length',
+      stop: null,
+      usage: {
+        promptTokens: prompt.length,
+        cachedTokens: 0,
+        completionTokens: 0,
+        reasoningTokens: 0,
+      },
+    },
+  }))
+  return undefined
+}
+
+const start = (
+  { run: request }: Plan,
+  signal: AbortSignal
+): AsyncGenerator<RunEvent[], undefined> => {
+  const generates = request.sequences.some(({ sampling }) => sampling.maxTokens > 0)
+  if (!generates && request.promptLogprobs === undefined) return echoed(request.sequences)
+  return run(request, signal)
+}
+
+const choicesFor = ({ run: { sequences }, prompts, n, shape }: Plan): CompletionChoice[] =>
+  sequences.map(({ prompt }, index) => {
+    const source = prompts[Math.floor(index / n)] ?? { ids: prompt, text: '' }
+    return new CompletionChoice(shape, source)
+  })
+
+const tallyOf = ({ prompts, n }: Plan): UsageTally =>
+  new UsageTally(
+    prompts.reduce((sum, { ids }) => sum + ids.length, 0),
+    n
+  )
+
+async function* chunks(
+  planned: Plan,
+  events: AsyncIterable<RunEvent[]>
+): AsyncGenerator<string, undefined> {
+  const { id, head, delivery } = planned
+  const prefix = JSON.stringify({ id, ...head }).slice(0, -1)
+  const choices = choicesFor(planned)
+  const tally = tallyOf(planned)
+  const seen = choices.map(() => 0)
+  const begun = new Set<number>()
+  for await (const batch of events) {
+    let text = ''
+    for (const { index, event, promptLogprobs } of batch) {
+      const broken = brokenEnd(event)
+      if (broken) {
+        yield text
+        throw broken
+      }
+      const tokens = event.tokens?.length ?? 0
+      tally.generated(tokens)
+      seen[index] = (seen[index] ?? 0) + tokens
+      if (event.type === 'finish') tally.finished(index, event.usage, seen[index])
+      const usage =
+        delivery.usage === 'none'
+          ? ''
+          : `,"usage":${delivery.usage === 'always' ? JSON.stringify(tally.wire) : 'null'}`
+      const choice = choices[index]
+      for (const part of choice?.push(event, promptLogprobs) ?? []) {
+        text += frame(
+          `${prefix},"choices":[${choice?.json(index, part, !begun.has(index))}]${usage}}`
+        )
+        begun.add(index)
+      }
+    }
+    if (text !== '') yield text
+  }
+  const end = `${prefix},"choices":[],"usage":${JSON.stringify(tally.wire)}}`
+  yield delivery.usage === 'none' ? DONE : frame(end) + DONE
+  return undefined
+}
+
+const whole = async (planned: Plan, events: AsyncIterable<RunEvent[]>): Promise<object> => {
+  const choices = choicesFor(planned)
+  const parts: CompletionPart[][] = choices.map(() => [])
+  const tally = tallyOf(planned)
+  for await (const batch of events) {
+    for (const { index, event, promptLogprobs } of batch) {
+      const broken = brokenEnd(event)
+      if (broken) throw broken
+      parts[index]?.push(...(choices[index]?.push(event, promptLogprobs) ?? []))
+      if (event.type === 'finish') tally.finished(index, event.usage, 0)
+    }
+  }
+  return {
+    id: planned.id,
+    ...planned.head,
+    choices: choices.map((choice, index) => choice.whole(index, parts[index] ?? [])),
+    usage: tally.wire,
+  }
+}
+
+export const completions = async (house: House, ask: Ask): Promise<Response> => {
+  const body = await readBody(ask.req.raw, house.settings.maxBody)
+  const planned = await plan(house, ask, checkCompletion(body.value))
+  const leaving = leavingOf(ask)
+  const events = start(planned, leaving.signal)
+  if (planned.delivery.stream) {
+    const begun = await primed(events, headerPatience(house.settings))
+    return streamed(house, ask, chunks(planned, begun), leaving)
+  }
+  const answer = await whole(planned, events)
+  return leaving.signal.aborted ? abandoned() : ask.json(answer)
+}

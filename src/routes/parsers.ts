@@ -1,0 +1,45 @@
+// Which parser reads a choice's output under the server's settings; routes/chat.ts asks.
+import type { Conversation, Family, ParserStart, ThoughtMarkers } from '../conversation.ts'
+import type { OutputParser, ParsedEvent } from '../events.ts'
+import { plainParser } from '../run.ts'
+import type { AppSettings } from '../served.ts'
+
+/** Puts the thought back into the text, in the tags the model wrote it in. */
+const retagged = (
+  parser: OutputParser,
+  markers: ThoughtMarkers,
+  openInPrompt: boolean
+): OutputParser => {
+  let inside = openInPrompt
+  const retag = (events: ParsedEvent[]): ParsedEvent[] =>
+    events.flatMap((event): ParsedEvent[] => {
+      const thought = event.type === 'reasoning'
+      if (!thought && event.type === 'text' && event.text === '') return [event]
+      const tag = thought === inside ? '' : thought ? markers.start : markers.end
+      inside = thought
+      if (thought) return [{ ...event, type: 'text', text: tag + event.text }]
+      if (event.type === 'text') return [{ ...event, text: tag + event.text }]
+      return tag === '' ? [event] : [{ type: 'text', text: tag }, event]
+    })
+  return {
+    push: (text) => retag(parser.push(text)),
+    finish: (reason) => retag(parser.finish(reason)),
+  }
+}
+
+export const parserOf = (
+  family: Family,
+  conversation: Conversation,
+  start: ParserStart,
+  settings: Pick<AppSettings, 'reasoningParser' | 'toolCallParser'>
+): OutputParser => {
+  const calls = settings.toolCallParser !== 'none'
+  const thoughts = settings.reasoningParser !== 'none'
+  if (!calls && !thoughts) return plainParser()
+  const { tools, toolChoice } = conversation
+  const parser = family.parser(
+    calls ? { start, tools, toolChoice } : { start, tools: [], toolChoice: 'none' }
+  )
+  if (thoughts || !family.thought) return parser
+  return retagged(parser, family.thought, start === 'reasoning')
+}

@@ -1,0 +1,141 @@
+// What every generating route needs of one request: the served model, who asks, and the prompt's length checked.
+import type { Context } from 'hono'
+import type { PromptPiece } from '../conversation.ts'
+import type { Engine, ModelInfo } from '../engine.ts'
+import { ApiError, contextExceeded, invalid, unavailable } from '../errors.ts'
+import type { AppSettings, Lifecycle, Log, ServedModel } from '../served.ts'
+
+/** What app.ts hands to each route. */
+export interface House {
+  lifecycle: Lifecycle
+  settings: AppSettings
+  log: Log
+}
+
+export type Variables = {
+  requestId: string
+  /** Which API key asks, 0 where there is none. */
+  tenant: number
+}
+
+export type Ask = Context<{ Variables: Variables }>
+
+/** No text of more characters than this per token of context can fit; it is refused before it is tokenised. */
+const MAX_CHARACTERS_PER_TOKEN = 16
+
+/** The model that serves now; 503 while there is none. */
+export const servedModel = ({ lifecycle }: House): ServedModel => {
+  const { phase, model, progress, detail } = lifecycle
+  if (phase === 'loading')
+    throw unavailable(
+      `The model is still loading (${Math.round(progress * 100)} %); try again soon`
+    )
+  if (phase === 'draining') throw unavailable('The server is shutting down')
+  const dead = model?.engine.stats().dead ?? null
+  if (phase === 'dead' || dead !== null || !model)
+    throw unavailable(`The engine has stopped: ${dead ?? detail}`)
+  return model
+}
+
+export const modelNotFound = (name: string): ApiError =>
+  new ApiError(
+    404,
+    `The model '${name.slice(0, 200)}' does not exist; ask GET /v1/models for those served`,
+    {
+      param: 'model',
+      code: 'model_not_found',
+    }
+  )
+
+/** The model a body names; a body that names none gets the one there is. */
+export const modelFor = (house: House, name: unknown): ServedModel => {
+  const model = servedModel(house)
+  if (name === undefined || name === null) return model
+  if (typeof name !== 'string') throw invalid('model', `Invalid type for 'model': expected string`)
+  if (!model.names.includes(name)) throw modelNotFound(name)
+  return model
+}
+
+/** Keeps cached prefixes of several API keys apart, and of one key's salts. */
+export const cacheSaltOf = (
+  ask: Ask,
+  settings: AppSettings,
+  salt: string | null | undefined
+): string | undefined => {
+  if (settings.apiKeys.length > 1) return `${ask.get('tenant')}:${salt ?? ''}`
+  return salt ?? undefined
+}
+
+const checkCharacters = (length: number, { maxModelLen }: ModelInfo, param: string): void => {
+  if (length > maxModelLen * MAX_CHARACTERS_PER_TOKEN)
+    throw contextExceeded(maxModelLen, `${length} characters, which cannot fit`, param)
+}
+
+const checkTokens = (
+  ids: Uint32Array,
+  { maxModelLen }: ModelInfo,
+  param: string,
+  room: number
+): void => {
+  if (ids.length > maxModelLen - room)
+    throw contextExceeded(maxModelLen, `${ids.length} tokens`, param)
+}
+
+export const encodeRendered = async (
+  engine: Engine,
+  prompt: { text: string; pieces: PromptPiece[] }
+): Promise<Uint32Array> => {
+  checkCharacters(prompt.text.length, engine.info, 'messages')
+  return engine.encodePieces(prompt.pieces)
+}
+
+export const encodeWritten = async (
+  engine: Engine,
+  text: string,
+  param: string
+): Promise<Uint32Array> => {
+  checkCharacters(text.length, engine.info, param)
+  return engine.encodePrompt(text)
+}
+
+/**
+ * Tokens the answer may have: as asked, or what the context leaves if that is less. An answer that could not have a
+ * single token is refused; `least` is 0 where none is wanted.
+ */
+export const allowance = (
+  ids: Uint32Array,
+  info: ModelInfo,
+  asked: number | undefined,
+  param: string,
+  least = 1
+): number => {
+  if (ids.length === 0) throw invalid(param, `'${param}' gives an empty prompt`)
+  checkTokens(ids, info, param, least)
+  const left = info.maxModelLen - ids.length
+  return Math.min(asked ?? left, left)
+}
+
+/** Bad words as the tokens they are made of, at the start of a word and inside one. */
+export const badWordsOf = async (
+  engine: Engine,
+  words: string[] | null | undefined
+): Promise<number[][]> => {
+  const spellings = new Map<string, number[]>()
+  for (const word of words ?? []) {
+    for (const text of [word.trimStart(), ` ${word.trimStart()}`]) {
+      const ids = [...(await engine.encodeText(text))]
+      if (ids.length > 0) spellings.set(ids.join(), ids)
+    }
+  }
+  return [...spellings.values()]
+}
+
+/** Milliseconds a stream's headers wait for the first token, so that a refusal still becomes a status. */
+export const headerPatience = ({ keepAliveSeconds }: AppSettings): number =>
+  (keepAliveSeconds > 0 ? Math.min(keepAliveSeconds, 15) : 15) * 1000
+
+export const now = (): number => Math.floor(Date.now() / 1000)
+
+/** Changes when what decides about an answer's bytes changes. */
+export const fingerprint = (settings: AppSettings, model: ServedModel): string =>
+  `fp_${model.engine.info.architecture.toLowerCase().replace(/[^a-z0-9]+/g, '_')}_${settings.version}`

@@ -1,0 +1,333 @@
+// Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
+import type { ThoughtMarkers } from './conversation.ts'
+import type { Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
+import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
+
+/** One choice to come. */
+export interface Sequence {
+  prompt: Uint32Array
+  sampling: Sampling
+}
+
+export interface Run {
+  engine: Engine
+  /** Their order is the index their events carry. */
+  sequences: Sequence[]
+  parser: () => OutputParser
+  thought?: Thought
+  cacheSalt?: string
+  priority: number
+  tenant: number
+  promptLogprobs?: number
+  /** End a choice when its first call is complete. */
+  oneCall?: boolean
+  /** Tokens that are dropped from the text, such as control tokens where plain text is wanted. */
+  isHidden?: (id: number) => boolean
+}
+
+export interface RunEvent {
+  index: number
+  event: GenerationEvent
+  /** On the first event of a choice, where asked for. */
+  promptLogprobs?: PromptToken[]
+}
+
+/** Output that is nothing but text. */
+export const plainParser = (): OutputParser => ({
+  push: (text) => (text === '' ? [] : [{ type: 'text', text }]),
+  finish: () => [],
+})
+
+/** `n` sequences of one prompt; each has a seed of its own, the same ones each time. */
+export const choicesOf = (prompt: Uint32Array, sampling: Sampling, n: number): Sequence[] =>
+  Array.from({ length: n }, (_, i) => {
+    const { seed } = sampling
+    if (seed === undefined) return { prompt, sampling }
+    return {
+      prompt,
+      sampling: { ...sampling, seed: i === 0 ? seed : BigInt.asIntN(64, BigInt(seed) + BigInt(i)) },
+    }
+  })
+
+const thoughts = new WeakMap<Engine, Promise<{ [key in keyof ThoughtMarkers]?: Uint32Array }>>()
+
+const encodeMarkers = async (engine: Engine, markers: ThoughtMarkers) => {
+  const entries = Object.entries(markers).map(
+    async ([key, text]) => [key, await engine.encodePrompt(text as string)] as const
+  )
+  return Object.fromEntries(await Promise.all(entries))
+}
+
+/** What the engine needs to count a thought and to end it when its budget is used up. */
+export const thoughtOf = async (
+  engine: Engine,
+  markers: ThoughtMarkers,
+  budget: { tokens: number; dialect: 'soft' | 'hard' },
+  openInPrompt: boolean
+): Promise<Thought> => {
+  let encoding = thoughts.get(engine)
+  if (!encoding) {
+    encoding = encodeMarkers(engine, markers)
+    thoughts.set(engine, encoding)
+    encoding.catch(() => thoughts.delete(engine))
+  }
+  const ids = await encoding
+  const hard = budget.dialect === 'hard'
+  const tokens = (key: keyof ThoughtMarkers): number[] => [...(ids[key] ?? [])]
+  const one = (key: keyof ThoughtMarkers): number | undefined => ids[key]?.[0]
+  const optional = (['reflectStart', 'reflectEnd', 'callStart', 'callEnd'] as const)
+    .map((key) => [key, one(key)] as const)
+    .filter(([, id]) => id !== undefined)
+  return {
+    start: one('start') ?? 0,
+    end: one('end') ?? 0,
+    ...Object.fromEntries(optional),
+    openInPrompt,
+    ...(budget.tokens < 0 ? {} : { budget: budget.tokens }),
+    closing: tokens(hard ? 'closingHard' : 'closing'),
+    closingInReflection: tokens(hard ? 'closingHard' : 'closingInReflection'),
+  }
+}
+
+/** Turns one sequence's steps into events; knows its text so far only as far as it is undecided. */
+class Choice {
+  private decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  private parser: OutputParser
+  private job: Run
+  /** Tokens whose text has not come out yet. */
+  private riding: Token[] = []
+  private cachedTokens = 0
+  private promptTokens: number
+  /** Set once the first call is complete and no other is wanted. */
+  done = false
+
+  constructor(job: Run, promptTokens: number) {
+    this.job = job
+    this.promptTokens = promptTokens
+    this.parser = job.parser()
+  }
+
+  private decode(tokens: Token[]): string {
+    let text = ''
+    for (const token of tokens) {
+      const hidden = token.visible === 0 || this.job.isHidden?.(token.id)
+      if (!hidden)
+        text += this.decoder.decode(token.bytes.subarray(0, token.visible), { stream: true })
+    }
+    return text
+  }
+
+  private ride<Event extends GenerationEvent>(events: Event[]): Event[] {
+    const [first] = events
+    if (first && this.riding.length > 0) {
+      first.tokens = this.riding
+      this.riding = []
+    }
+    return events
+  }
+
+  /** Cuts what follows the first complete call where only one is wanted. */
+  private bounded(events: ParsedEvent[]): ParsedEvent[] {
+    const end = this.job.oneCall ? events.findIndex((event) => event.type === 'tool-end') : -1
+    if (end < 0) return events
+    this.done = true
+    return events.slice(0, end + 1)
+  }
+
+  step(output: StepOutput): GenerationEvent[] {
+    this.cachedTokens = output.cachedTokens ?? this.cachedTokens
+    if (this.done) return []
+    this.riding.push(...output.tokens)
+    const text = this.decode(output.tokens)
+    return text === '' ? [] : this.ride(this.bounded(this.parser.push(text)))
+  }
+
+  private usage(finish: NonNullable<StepOutput['finish']>): Usage {
+    const { completionTokens, reasoningTokens } = finish
+    const { promptTokens, cachedTokens } = this
+    return { promptTokens, cachedTokens, completionTokens, reasoningTokens }
+  }
+
+  finish(finish: NonNullable<StepOutput['finish']>): GenerationEvent[] {
+    const events: GenerationEvent[] = []
+    const reason = this.done && finish.reason === 'abort' ? 'stop' : finish.reason
+    if (!this.done) {
+      const cut = reason === 'stop' ? 'stop' : 'length'
+      // A character that never became whole shows as U+FFFD, once, in stream and plain alike.
+      const tail = this.decoder.decode()
+      if (tail !== '') events.push(...this.bounded(this.parser.push(tail)))
+      if (!this.done) events.push(...this.bounded(this.parser.finish(cut)))
+    }
+    events.push({
+      type: 'finish',
+      reason,
+      stop: this.done ? null : finish.stop,
+      usage: this.usage(finish),
+      ...(finish.error === undefined ? {} : { error: finish.error }),
+    })
+    return this.ride(events)
+  }
+}
+
+/** Events on their way from many choices to one reader. */
+class Confluence {
+  private events: RunEvent[] = []
+  private failure: { error: unknown } | undefined
+  private open: number
+  private wake: (() => void) | undefined
+
+  constructor(open: number) {
+    this.open = open
+  }
+
+  push(events: RunEvent[]): void {
+    if (events.length === 0) return
+    this.events.push(...events)
+    this.wake?.()
+  }
+
+  close(): void {
+    this.open -= 1
+    this.wake?.()
+  }
+
+  fail(error: unknown): void {
+    this.failure ??= { error }
+    this.wake?.()
+  }
+
+  /** All that is there, waiting for something to be; undefined after the last choice's end. */
+  async take(): Promise<RunEvent[] | undefined> {
+    while (this.events.length === 0 && this.open > 0 && !this.failure) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+    if (this.failure) throw this.failure.error
+    return this.events.length > 0 ? this.events.splice(0) : undefined
+  }
+}
+
+const endless = (): StepOutput['finish'] => ({
+  reason: 'error',
+  stop: null,
+  reasoningTokens: 0,
+  completionTokens: 0,
+  error: 'the engine stopped without an end',
+})
+
+/** Feeds one sequence's events into the confluence until its end. */
+const drive = async (
+  job: Run,
+  index: number,
+  into: Confluence,
+  signal: AbortSignal
+): Promise<void> => {
+  const sequence = job.sequences[index]
+  if (!sequence) return
+  const choice = new Choice(job, sequence.prompt.length)
+  const enough = new AbortController()
+  const request = {
+    ...sequence,
+    priority: job.priority,
+    tenant: job.tenant,
+    ...(job.thought ? { thought: job.thought } : {}),
+    ...(job.cacheSalt === undefined ? {} : { cacheSalt: job.cacheSalt }),
+    ...(job.promptLogprobs === undefined ? {} : { promptLogprobs: job.promptLogprobs }),
+  }
+  const leave = (): void => enough.abort()
+  if (signal.aborted) leave()
+  signal.addEventListener('abort', leave)
+  let finish: StepOutput['finish']
+  try {
+    for await (const output of job.engine.generate(request, enough.signal)) {
+      const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
+      if (output.promptLogprobs) {
+        const { promptLogprobs } = output
+        events.unshift({ index, event: { type: 'text', text: '' }, promptLogprobs })
+      }
+      into.push(events)
+      if (choice.done) leave()
+      finish = output.finish
+      if (finish) break
+    }
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
+  finish ??= endless()
+  if (finish) into.push(choice.finish(finish).map((event) => ({ index, event })))
+}
+
+/**
+ * Starts all sequences and yields their events as they come, each ended by its `finish`. Throws EngineRefusal
+ * if one is refused. Leaving early, or the signal, cancels what still runs; after the signal it just ends.
+ */
+export async function* run(
+  request: Run,
+  signal: AbortSignal
+): AsyncGenerator<RunEvent[], undefined> {
+  const stop = new AbortController()
+  const leave = (): void => stop.abort()
+  if (signal.aborted) return undefined
+  signal.addEventListener('abort', leave)
+  const confluence = new Confluence(request.sequences.length)
+  const woken = (): void => confluence.fail(signal.reason)
+  signal.addEventListener('abort', woken)
+  for (const index of request.sequences.keys()) {
+    drive(request, index, confluence, stop.signal).then(
+      () => confluence.close(),
+      (error: unknown) => confluence.fail(error)
+    )
+  }
+  try {
+    for (;;) {
+      const events = await confluence.take()
+      if (!events) return undefined
+      yield events
+    }
+  } catch (error) {
+    if (signal.aborted) return undefined
+    throw error
+  } finally {
+    signal.removeEventListener('abort', leave)
+    signal.removeEventListener('abort', woken)
+    stop.abort()
+  }
+}
+
+/**
+ * Waits until the first events are there, at most so long: what is refused by then is thrown and can still become
+ * a status. Gives back the same events.
+ */
+export const primed = async <T>(
+  events: AsyncGenerator<T, undefined>,
+  milliseconds: number
+): Promise<AsyncGenerator<T, undefined>> => {
+  const first = events.next()
+  let timer: NodeJS.Timeout | undefined
+  const enough = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds)
+  })
+  try {
+    await Promise.race([first, enough])
+  } finally {
+    clearTimeout(timer)
+  }
+  first.catch(() => {})
+  return rejoined(first, events)
+}
+
+async function* rejoined<T>(
+  first: Promise<IteratorResult<T, undefined>>,
+  rest: AsyncGenerator<T, undefined>
+): AsyncGenerator<T, undefined> {
+  try {
+    const head = await first
+    if (head.done) return undefined
+    yield head.value
+    yield* rest
+  } finally {
+    await rest.return(undefined)
+  }
+  return undefined
+}
