@@ -4,7 +4,7 @@ import { Arguments, iterate } from './arguments.ts'
 import { formatPercent } from './formatting.ts'
 import { capitalize, methodOf, pad, replace, strip } from './methods.ts'
 import type { Value } from './package.ts'
-import { json, str } from './python.ts'
+import { fixed, json, str } from './python.ts'
 import { attributeGetter, sequenceFilters } from './sequences.ts'
 import {
   charactersOf,
@@ -24,6 +24,7 @@ import {
   numeric,
   string,
   tuple,
+  truth,
   typeName,
   undefinedValue,
 } from './values.ts'
@@ -72,17 +73,17 @@ function round(value: Value, args: Arguments): Value {
   if (number === undefined) throw args.wrong('value', 'a number', value)
   const precision = args.integer(0, 'precision') ?? 0
   const method = args.text(1, 'method')?.value ?? 'common'
+  if (method === 'common' && !isFloat(value) && precision >= 0) return integer(number)
   const scale = 10 ** precision
   if (method === 'ceil') return float(Math.ceil(Number(number) * scale) / scale)
   if (method === 'floor') return float(Math.floor(Number(number) * scale) / scale)
+  if (precision >= 0) return float(Number(fixed(Number(number), Math.min(precision, 60))))
   const scaled = Number(number) * scale
   const below = Math.floor(scaled)
   // Python rounds a tie to the even neighbour.
-  const tie = scaled - below === 0.5
-  const nearest = tie ? below + (below % 2 === 0 ? 0 : 1) : Math.round(scaled)
-  return precision > 15 || !Number.isFinite(nearest)
-    ? float(Number(number))
-    : float(nearest / scale)
+  const even = below % 2 === 0 ? below : below + 1
+  const nearest = (scaled - below === 0.5 ? even : Math.round(scaled)) / scale
+  return isFloat(value) ? float(nearest) : integer(nearest)
 }
 
 function indent(value: Value, args: Arguments): Value {
@@ -90,8 +91,8 @@ function indent(value: Value, args: Arguments): Value {
   let margin = string('')
   if (isString(width)) margin = width
   else {
-    const spaces = args.integer(0, 'width') ?? 0
-    spendText(spaces)
+    const spaces = args.integer(0, 'width') ?? 4
+    spendText(Math.max(0, spaces))
     margin = string(' '.repeat(Math.max(0, spaces)))
   }
   const text = concat(str(value), string('\n'))
@@ -183,8 +184,8 @@ function attribute(value: Value, args: Arguments): Value {
   return methodOf(value, name.value) ?? undefinedValue
 }
 
-function otherwise(value: Value, args: Arguments): Value {
-  const missing = isUndefined(value) || (args.flag(1, 'boolean') && !value.__bool__().value)
+function fallback(value: Value, args: Arguments): Value {
+  const missing = isUndefined(value) || (args.flag(1, 'boolean') && !truth(value))
   return missing ? (args.get(0, 'default_value') ?? string('')) : value
 }
 
@@ -193,7 +194,7 @@ function urlEncode(value: Value): Value {
     const pairs = [...value.value].map(
       ([k, v]) => `${encodePart(String(k))}=${encodePart(str(v).value)}`
     )
-    return string(pairs.join('&'))
+    return string(pairs.join('&').replaceAll('%20', '+'))
   }
   return string(encodePart(str(value).value).replaceAll('%2F', '/'))
 }
@@ -222,8 +223,8 @@ const filters: Record<string, Filter> = {
   center: (v, a) => pad(str(v), a.integer(0, 'width') ?? 80, 'center'),
   count: (v) => integer(lengthOf(v)),
   length: (v) => integer(lengthOf(v)),
-  d: otherwise,
-  default: otherwise,
+  d: fallback,
+  default: fallback,
   e: (v) => string(escapeHtml(str(v).value)),
   escape: (v) => string(escapeHtml(str(v).value)),
   float: toFloat,
@@ -233,6 +234,7 @@ const filters: Record<string, Filter> = {
   items,
   list: toList,
   map,
+  'empty-tuple': () => tuple([]),
   'one-tuple': (v) => tuple([v]),
   lower: (v) => mapped(str(v), str(v).value.toLowerCase()),
   upper: (v) => mapped(str(v), str(v).value.toUpperCase()),

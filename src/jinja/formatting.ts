@@ -1,7 +1,7 @@
 // Python's two ways of filling a text: `"%s" % value` and `"{}".format(value)`, as far as chat templates use them.
 import { TemplateError } from '../conversation.ts'
 import type { Key, StringLike, Value } from './package.ts'
-import { floatText, repr, str } from './python.ts'
+import { fixed, floatText, repr, str } from './python.ts'
 import { cut, isDict, isFloat, isTuple, numeric, string, TextBuilder, typeName } from './values.ts'
 import { spendText } from './work.ts'
 
@@ -44,7 +44,7 @@ function converted(kind: string, value: Value, precision: string | undefined): S
     return string(String(typeof number === 'bigint' ? number : Math.trunc(number) + 0))
   }
   if (kind === 'f' && Number(precision ?? 6) <= 100)
-    return string(Number(number).toFixed(Number(precision ?? 6)))
+    return string(fixed(Number(number), Number(precision ?? 6)))
   if (kind === 'x') return string(number.toString(16))
   throw new TemplateError(`%${kind} is not supported in chat templates`)
 }
@@ -100,7 +100,7 @@ function specified(value: Value, spec: string): StringLike {
   if (number !== undefined && kind !== 's') {
     let digits =
       kind === 'f' || precision
-        ? Number(number).toFixed(Number(precision ?? 6))
+        ? fixed(Number(number), Number(precision ?? 6))
         : isFloat(value)
           ? floatText(value.value)
           : String(number)

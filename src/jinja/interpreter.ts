@@ -151,14 +151,12 @@ export class PythonInterpreter extends PackageInterpreter {
         return this.#true(node['iterable'].test, inner)
       })
     }
-    const outer = lookup('loop', scope)
-    const depth = isDict(outer) ? Number(outer.value.get('depth')?.value ?? 0) : 0
     const builder = new TextBuilder()
     let completed = false
     for (let i = 0; i < items.length; i += 1) {
       const inner = newScope(scope)
       bind(node['loopvar'], items[i]!, inner)
-      inner.setVariable('loop', loopValue(items, i, depth))
+      inner.setVariable('loop', loopValue(items, i))
       builder.add(this.#print(node['body'], inner))
       const left = this.#leaving
       this.#leaving = null
@@ -330,7 +328,7 @@ function bind(target: Node, value: Value, scope: Scope): void {
   names.forEach((name, i) => bind(name, parts[i]!, scope))
 }
 
-function loopValue(items: Value[], i: number, depth: number): Value {
+function loopValue(items: Value[], i: number): Value {
   const count = items.length
   return dict(
     new Map<Key, Value>([
@@ -341,8 +339,8 @@ function loopValue(items: Value[], i: number, depth: number): Value {
       ['first', boolean(i === 0)],
       ['last', boolean(i === count - 1)],
       ['length', integer(count)],
-      ['depth', integer(depth + 1)],
-      ['depth0', integer(depth)],
+      ['depth', integer(1)],
+      ['depth0', integer(0)],
       ['previtem', items[i - 1] ?? undefinedValue],
       ['nextitem', items[i + 1] ?? undefinedValue],
       ['cycle', callable((args) => args[i % args.length] ?? undefinedValue)],

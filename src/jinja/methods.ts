@@ -45,10 +45,12 @@ export function strip(
   const value = text.value
   let start = 0
   let end = value.length
-  while (sides !== 'right' && start < end && drop(characterAt(value, start))) {
+  const left = sides !== 'right'
+  const right = sides !== 'left'
+  while (left && start < end && drop(characterAt(value, start))) {
     start += characterAt(value, start).length
   }
-  while (sides !== 'left' && end > start && drop(characterBefore(value, end))) {
+  while (right && end > start && drop(characterBefore(value, end))) {
     end -= characterBefore(value, end).length
   }
   return cut(text, start, end)
@@ -264,7 +266,11 @@ const stringMethods: Record<string, Method<StringLike>> = {
   },
   count: (s, a) => integer(splitAt(s, a.requireText(0, 'sub').value, -1).length - 1),
   format: (s, a) => formatBraces(s, a.positional, a.named),
-  zfill: (s, a) => pad(s, a.integer(0, 'width') ?? 0, 'right', '0'),
+  zfill: (s, a) => {
+    const width = a.integer(0, 'width') ?? 0
+    const sign = /^[-+]/.test(s.value) ? 1 : 0
+    return concat(cut(s, 0, sign), pad(cut(s, sign), width - sign, 'right', '0'))
+  },
   ljust: (s, a) => pad(s, a.integer(0, 'width') ?? 0, 'left', a.text(1, 'fillchar')?.value),
   rjust: (s, a) => pad(s, a.integer(0, 'width') ?? 0, 'right', a.text(1, 'fillchar')?.value),
   center: (s, a) => pad(s, a.integer(0, 'width') ?? 0, 'center', a.text(1, 'fillchar')?.value),

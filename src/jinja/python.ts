@@ -40,6 +40,17 @@ export function floatText(value: number): string {
   return power >= -6 ? String(value) : value.toFixed(20)
 }
 
+/** A number with a fixed count of decimals; a tie goes to the even digit, where JavaScript's goes up. */
+export function fixed(value: number, decimals: number): string {
+  if (Math.abs(value) >= 1e21) return Number.isFinite(value) ? `${BigInt(value)}.${'0'.repeat(decimals)}` : floatText(value)
+  const exact = value.toFixed(Math.min(100, decimals + 30))
+  const text = value.toFixed(decimals)
+  const cut = exact.indexOf('.') + 1 + decimals
+  if (!/^50*$/.test(exact.slice(cut))) return text
+  const below = exact.slice(0, decimals === 0 ? cut - 1 : cut)
+  return /[02468]$/.test(below) ? below : text
+}
+
 function stringRepr(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'"
   const body = text.replace(/[\\'"\p{C}\p{Z}]/gu, (character) => {
@@ -145,8 +156,10 @@ function jsonString(text: string, ascii: boolean): string {
   // JSON.stringify escapes lone surrogates, which Python leaves as they are unless ascii.
   const escaped = JSON.stringify(text)
   if (!ascii) return escaped
-  const unit = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return escaped.replace(/[\u0080-\uffff]/g, unit)
+  return escaped.replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  )
 }
 
 /** Python's ==. */
@@ -199,10 +212,11 @@ function orderText(a: string, b: string): number {
   if (i === length) return a.length - b.length
   const x = a.charCodeAt(i)
   const y = b.charCodeAt(i)
-  const surrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff
-  if (surrogate(x) !== surrogate(y)) return surrogate(x) ? 1 : -1
+  if (isSurrogate(x) !== isSurrogate(y)) return isSurrogate(x) ? 1 : -1
   return x - y
 }
+
+const isSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff
 
 /** Python's `item in container`. */
 export function contains(container: Value, item: Value): boolean {

@@ -90,6 +90,12 @@ function trailingCommas(tokens: LexerToken[]): LexerToken[] {
       const before = tokens[i - 1]
       const callee = before && /^(Identifier|CloseParen|CloseSquareBracket)$/.test(before.type)
       const call = here.type !== 'OpenParen' || (callee === true && !WORDS.has(before!.value))
+      if (!call && tokens[i + 1]?.type === 'CloseParen') {
+        out.push(here, token('OpenSquareBracket', '['), token('CloseSquareBracket', ']'))
+        out.push(token('Pipe', '|'), token('Identifier', 'empty-tuple'))
+        open.push({ at: out.length, call: true, commas: 0 })
+        return
+      }
       open.push({ at: out.length, call, commas: 0 })
     } else if (here.type === 'Comma' && group) {
       group.commas += 1
