@@ -88,7 +88,7 @@ pub(super) fn sample(logits: &[f32], params: &SamplingParams, random: &mut Rando
     let top_k = params.top_k.map_or(width, |k| (k as usize).min(width));
     if top_k == width && params.top_p >= 1.0 {
         return draw
-            .from_row(logits, random)
+            .over_row(logits, random)
             .or_else(|| position(logits, max));
     }
     let mut candidates = if top_k < width {
@@ -150,7 +150,7 @@ impl Draw {
     }
 
     /// Draws among all tokens that min_p lets pass.
-    fn from_row(&self, logits: &[f32], random: &mut Random) -> Option<u32> {
+    fn over_row(&self, logits: &[f32], random: &mut Random) -> Option<u32> {
         let sums: Vec<f64> = logits.chunks(BLOCK).map(|b| self.block(b)).collect();
         let mut target = random.unit() * sums.iter().sum::<f64>();
         let mut last = None;

@@ -222,3 +222,6 @@ impl Tokenizer {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

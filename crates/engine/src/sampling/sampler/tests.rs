@@ -105,9 +105,16 @@ fn filters_keep_the_same_tokens_as_a_sort() {
         }
         let p = params(
             0.3 + random.unit() as f32 * 2.0,
-            (random.next() % 2 == 0).then(|| 1 + (random.next() % 50) as u32),
+            random
+                .next()
+                .is_multiple_of(2)
+                .then(|| 1 + (random.next() % 50) as u32),
             0.01 + random.unit() as f32 * 0.99,
-            if random.next() % 3 == 0 { 0.02 } else { 0.0 },
+            if random.next().is_multiple_of(3) {
+                0.02
+            } else {
+                0.0
+            },
         );
         let expected = exact(&logits, &p);
         for _ in 0..60 {
