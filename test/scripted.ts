@@ -4,7 +4,7 @@ import type { Engine, EngineRequest, EngineStats, ModelInfo, StepOutput } from '
 import { EngineRefusal } from '../src/engine.ts'
 import type { Token } from '../src/events.ts'
 import type { AppSettings, Lifecycle, Log, ServedModel } from '../src/served.ts'
-import { seedOss } from '../src/families/seed-oss/index.ts'
+import { toyFamily } from './toy.ts'
 
 const encoder = new TextEncoder()
 
@@ -44,7 +44,7 @@ export class ScriptedEngine implements Engine {
 
   constructor(script: ScriptedEngine['script'] | Script, maxModelLen = 4096) {
     this.script = typeof script === 'function' ? script : () => script
-    this.control = [...new Set([...seedOss.controlTokens, ...seedOss.stopTokens])]
+    this.control = [...new Set([...toyFamily.controlTokens, ...toyFamily.stopTokens])]
     const vocabulary = CONTROL_FROM + this.control.length
     this.info = {
       architecture: 'ScriptedForCausalLM',
@@ -231,21 +231,6 @@ export const pause = (milliseconds: number, signal?: AbortSignal): Promise<void>
     })
   })
 
-/** The template as far as these tests need one; Seed-OSS's own has its own tests. */
-export const toyTemplate = {
-  render: (conversation: import('../src/conversation.ts').Conversation) => {
-    const pieces = conversation.messages.flatMap(({ role, content }) => [
-      { text: '<seed:bos>', control: true },
-      { text: `${role}\n${content ?? ''}`, control: false },
-      { text: '<seed:eos>', control: true },
-    ])
-    if (conversation.addGenerationPrompt) {
-      pieces.push({ text: '<seed:bos>', control: true }, { text: 'assistant\n', control: false })
-    }
-    return { text: pieces.map(({ text }) => text).join(''), pieces, start: 'auto' as const }
-  },
-}
-
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 export const someSettings: AppSettings = {
@@ -266,8 +251,8 @@ export const someSettings: AppSettings = {
 export const served = (engine: Engine, names = ['seed/toy', 'toy']): ServedModel => ({
   names,
   created: 1_750_000_000,
-  family: seedOss,
-  template: toyTemplate,
+  family: toyFamily,
+  template: toyFamily.template(''),
   engine,
   defaults: {},
 })

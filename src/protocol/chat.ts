@@ -31,7 +31,7 @@ const promptFields = {
     .min(1, 'must not be an empty array')
     .max(1024, 'has too many tools')
     .nullish(),
-  tool_choice: z.unknown(),
+  tool_choice: z.unknown().optional(),
   parallel_tool_calls: z.boolean().nullish(),
   chat_template: z.string().nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),

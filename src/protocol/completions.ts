@@ -11,7 +11,7 @@ const ids = z.array(integer(0, MAX_TOKENS)).min(1, 'must not be empty')
 const completionSchema = z.looseObject({
   ...samplingFields,
   model: z.string().nullish(),
-  prompt: z.unknown(),
+  prompt: z.unknown().optional(),
   max_tokens: integer(0, MAX_TOKENS).nullish(),
   logprobs: integer(0, MAX_LOGPROBS).nullish(),
   echo: z.boolean().nullish(),

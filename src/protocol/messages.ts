@@ -10,7 +10,7 @@ const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() 
 
 /** Kinds of content that exist in the API and not here are refused by their name. */
 const refusedPart = (type: string, what: string) =>
-  z.looseObject({ type: z.literal(type), [type]: z.unknown() }).refine(() => false, {
+  z.looseObject({ type: z.literal(type), [type]: z.unknown().optional() }).refine(() => false, {
     error: `${what} are not supported: this model reads text only`,
     path: ['type'],
   })
