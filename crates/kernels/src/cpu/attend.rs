@@ -1,12 +1,12 @@
 //! One attention task: a few rows of one KV head over their pages, segment by segment.
-//! `attention.rs` cuts the tasks; `page.rs`
-//! holds the vector arithmetic of one page.
+//! `attention.rs` cuts the tasks; `block.rs`
+//! holds the vector arithmetic.
 
 use std::ops::Range;
 
 use super::attention::{AttentionShape, KvElement, Span};
+use super::block::{Block, PAD};
 use super::level::Level;
-use super::page::{PAD, Page};
 use super::scalar::{Softmax, dot};
 use super::scratch::{Shared, with_scratch};
 use super::simd::{Kernel, Simd};
@@ -181,20 +181,6 @@ pub(super) unsafe fn scalar_rows<E: KvElement>(job: &Attend<'_, E>, rows: &Rows<
     }
 }
 
-/// A task's working memory, all of it aligned.
-struct Workspace<'a> {
-    /// Scaled queries `[queries, width]`.
-    q: &'a mut [f32],
-    /// One widened page `[page_size, width]`.
-    keys: &'a mut [f32],
-    values: &'a mut [f32],
-    /// Scores, then weights, of that page `[queries, columns]`.
-    scores: &'a mut [f32],
-    /// States within the segment and over all segments.
-    segment: &'a mut [f32],
-    all: &'a mut [f32],
-}
-
 impl<E: KvElement> Attend<'_, E> {
     /// Start in the cache of `position`'s key and value.
     pub(super) fn slot(&self, rows: &Rows<'_>, position: usize) -> usize {
@@ -229,42 +215,51 @@ impl<E: KvElement> Attend<'_, E> {
 
     unsafe fn start(&self, level: Level, rows: &Rows<'_>, states: Option<*mut f32>) {
         let width = self.shape.head_dim.next_multiple_of(PAD);
-        let columns = self.shape.page_size.next_multiple_of(PAD);
+        let (page, columns) = Block::sizes(self.shape);
         let queries = rows.queries(self.shape);
-        // Two more than the state's own size keeps every part on a line of its own.
+        // Every part starts on a line of its own.
         let state = rows.state_len(self.shape).next_multiple_of(PAD);
-        let lens = [
-            queries * width,
-            columns * width,
-            columns * width,
-            queries * columns,
-            state,
-            state,
-        ];
+        let page = page.next_multiple_of(PAD);
+        let lens = [queries * width, page, queries * columns, state, state];
         with_scratch(lens.iter().sum(), |memory| {
             let (q, memory) = memory.split_at_mut(lens[0]);
-            let (keys, memory) = memory.split_at_mut(lens[1]);
-            let (values, memory) = memory.split_at_mut(lens[2]);
-            let (scores, memory) = memory.split_at_mut(lens[3]);
-            let (segment, all) = memory.split_at_mut(lens[4]);
-            let work = Workspace {
+            let (page, memory) = memory.split_at_mut(lens[1]);
+            let (scores, memory) = memory.split_at_mut(lens[2]);
+            let (segment, all) = memory.split_at_mut(lens[3]);
+            self.scale_queries(rows, q, width);
+            let block = Block {
                 q,
-                keys,
-                values,
+                page,
                 scores,
-                segment,
-                all,
+                width,
+                columns,
             };
+            let segment = States::new(segment, queries, width);
+            let all = States::new(all, queries, width);
             // SAFETY: the caller's promise.
             unsafe {
                 level.run(Task {
                     job: self,
                     rows,
-                    work,
-                    states,
+                    block,
+                    segment,
+                    all,
+                    kept: states,
                 })
             }
         });
+    }
+
+    /// Copies the task's queries, scaled, into rows of `width`.
+    fn scale_queries(&self, rows: &Rows<'_>, q: &mut [f32], width: usize) {
+        let head_dim = self.shape.head_dim;
+        for (i, to) in q.chunks_exact_mut(width).enumerate() {
+            let from = &self.q[rows.offset(self.shape, i)..][..head_dim];
+            to[head_dim..].fill(0.0);
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * self.shape.scale;
+            }
+        }
     }
 }
 
@@ -272,69 +267,50 @@ impl<E: KvElement> Attend<'_, E> {
 struct Task<'a, 'b, E> {
     job: &'a Attend<'a, E>,
     rows: &'a Rows<'a>,
-    work: Workspace<'b>,
-    states: Option<*mut f32>,
+    block: Block<'b>,
+    /// States within the segment and over all segments.
+    segment: States<'b>,
+    all: States<'b>,
+    /// Where the state of each segment is left, if another pass merges them.
+    kept: Option<*mut f32>,
 }
 
 impl<E: KvElement> Kernel for Task<'_, '_, E> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self {
-            job,
-            rows,
-            work,
-            states: kept,
-        } = self;
-        let shape = job.shape;
-        let queries = rows.queries(shape);
-        let width = shape.head_dim.next_multiple_of(PAD);
-        for i in 0..queries {
-            let from = &job.q[rows.offset(shape, i)..][..shape.head_dim];
-            let to = &mut work.q[i * width..][..width];
-            to[shape.head_dim..].fill(0.0);
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from * shape.scale;
-            }
-        }
-        let mut all = States::new(work.all, queries, width);
-        all.start(job, rows);
-        let mut segment = States::new(work.segment, queries, width);
-        let mut page = Page {
-            q: work.q,
-            keys: work.keys,
-            values: work.values,
-            scores: work.scores,
-            width,
-            columns: shape.page_size.next_multiple_of(PAD),
-        };
+    unsafe fn run<S: Simd>(mut self) {
+        let (job, rows, shape) = (self.job, self.rows, self.job.shape);
+        self.all.start(job, rows);
+        let last = rows.queries(shape) - 1;
         for number in rows.segments.clone() {
-            segment.clear();
-            let end = ((number + 1) * shape.segment()).min(rows.seen(shape, queries - 1).end);
+            self.segment.clear();
+            let end = ((number + 1) * shape.segment()).min(rows.seen(shape, last).end);
             let mut at = (number * shape.segment()).max(rows.seen(shape, 0).start);
             while at < end {
-                let stop = end.min((at / shape.page_size + 1) * shape.page_size);
-                // SAFETY: positions at..stop lie in one page that some query of the task sees.
-                unsafe { page.visit::<S, E>(job, rows, at..stop, &mut segment) }
+                let stop = end.min((at / shape.block() + 1) * shape.block());
+                // SAFETY: positions at..stop lie in one block that some query of the task sees.
+                unsafe {
+                    self.block
+                        .visit::<S, E>(job, rows, at..stop, &mut self.segment)
+                }
                 at = stop;
             }
-            if let Some(kept) = kept {
-                let nth = number - rows.segments.start;
-                // SAFETY: the caller gave a state a segment.
-                let kept = unsafe {
-                    let len = rows.state_len(shape);
-                    std::slice::from_raw_parts_mut(kept.add(nth * len), len)
-                };
-                let kept = States::new(kept, queries, width);
-                kept.out.copy_from_slice(segment.out);
-                kept.max.copy_from_slice(segment.max);
-                kept.total.copy_from_slice(segment.total);
-            } else {
-                all.merge(segment.max, segment.total, segment.out);
-            }
+            let Some(kept) = self.kept else {
+                self.all
+                    .merge(self.segment.max, self.segment.total, self.segment.out);
+                continue;
+            };
+            let len = rows.state_len(shape);
+            let nth = number - rows.segments.start;
+            // SAFETY: the caller gave a state a segment.
+            let kept = unsafe { std::slice::from_raw_parts_mut(kept.add(nth * len), len) };
+            let kept = States::new(kept, last + 1, self.segment.width);
+            kept.out.copy_from_slice(self.segment.out);
+            kept.max.copy_from_slice(self.segment.max);
+            kept.total.copy_from_slice(self.segment.total);
         }
-        if kept.is_none() {
+        if self.kept.is_none() {
             // SAFETY: the caller's promise.
-            unsafe { all.finish(job, rows) }
+            unsafe { self.all.finish(job, rows) }
         }
     }
 }

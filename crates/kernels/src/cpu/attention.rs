@@ -2,8 +2,9 @@
 //! `attend.rs` runs one task.
 //!
 //! # Order of reduction
-//! Positions are cut into pages, and pages into segments of about `SEGMENT` positions, both counted
-//! from position 0. A query softmaxes page by page inside a segment and merges segments in order. This
+//! Positions are cut into blocks of about `BLOCK` (whole pages), and blocks into segments of about
+//! `SEGMENT`, all counted from position 0. A query softmaxes block by block inside a segment and merges
+//! segments in order. This
 //! order depends on the query's position only, so neither the chunks a prompt came in nor the way
 //! segments were handed to threads change a bit.
 
@@ -16,6 +17,8 @@ use super::level::Level;
 use super::scratch::Shared;
 use crate::format::Plain;
 
+/// Positions of a block, whose scores are softmaxed at once.
+const BLOCK: usize = 64;
 /// Positions of a segment, the least that is handed to a thread of its own.
 const SEGMENT: usize = 512;
 /// Queries (rows × heads of one KV head) that share the widened pages of one task.
@@ -58,9 +61,14 @@ impl AttentionShape {
             .map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// Positions of a segment: whole pages.
+    /// Positions of a block: whole pages.
+    pub(super) fn block(&self) -> usize {
+        (BLOCK / self.page_size).max(1) * self.page_size
+    }
+
+    /// Positions of a segment: whole blocks.
     pub(super) fn segment(&self) -> usize {
-        (SEGMENT / self.page_size).max(1) * self.page_size
+        (SEGMENT / self.block()).max(1) * self.block()
     }
 
     fn check(&self) {

@@ -9,10 +9,10 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod block;
 mod elementwise;
 mod level;
 mod linear;
-mod page;
 mod scalar;
 mod scratch;
 pub(crate) mod simd;

@@ -41,6 +41,8 @@ pub trait Simd: Copy {
     unsafe fn load_bf16_odd(p: *const u16) -> Self;
     /// Asks for the line at `p`, which may be any address.
     unsafe fn prefetch(p: *const u8);
+    /// Asks for the line at `p`, but not into the smallest cache.
+    unsafe fn prefetch_far(p: *const u8);
 
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;

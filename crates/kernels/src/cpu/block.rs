@@ -1,0 +1,374 @@
+//! Attention of a task's queries with one block of pages: score, soften, gather. `attend.rs` calls it.
+//!
+//! Pages are widened to f32 one at a time and stay in L1 while all queries of the task use them.
+
+#![allow(clippy::needless_range_loop)] // register tiles read best by index
+
+use std::ops::Range;
+
+use super::attend::{Attend, Rows, States};
+use super::attention::{AttentionShape, KvElement};
+use super::simd::{Simd, exp};
+
+/// Vectors and padded rows are multiples of this many f32.
+pub(super) const PAD: usize = 16;
+
+/// The queries and the block of keys they look at.
+pub(super) struct Block<'a> {
+    /// Scaled queries `[queries, width]`.
+    pub q: &'a [f32],
+    /// One widened page of keys or values `[page_size, width]`.
+    pub page: &'a mut [f32],
+    /// Scores, then weights, of the block `[queries, columns]`.
+    pub scores: &'a mut [f32],
+    pub width: usize,
+    pub columns: usize,
+}
+
+impl Block<'_> {
+    /// f32 of `page` and of a row of `scores`: tiles of four keys may run over the end of a page.
+    pub(super) fn sizes(shape: &AttentionShape) -> (usize, usize) {
+        let width = shape.head_dim.next_multiple_of(PAD);
+        (
+            shape.page_size.next_multiple_of(4) * width,
+            shape.block().next_multiple_of(PAD) + PAD,
+        )
+    }
+
+    /// Lets all queries see `positions` of one block.
+    ///
+    /// # Safety
+    /// The spans were checked, the buffers have their sizes, the CPU has `S`'s features.
+    #[inline(always)]
+    pub unsafe fn visit<S: Simd, E: KvElement>(
+        &mut self,
+        job: &Attend<'_, E>,
+        rows: &Rows<'_>,
+        positions: Range<usize>,
+        states: &mut States<'_>,
+    ) {
+        let page_size = job.shape.page_size;
+        let origin = positions.start / job.shape.block() * job.shape.block();
+        let queries = states.max.len();
+        let end_of_page = |at: usize| positions.end.min((at / page_size + 1) * page_size);
+        let mut at = positions.start;
+        while at < positions.end {
+            // SAFETY: the caller's promise; one page at a time.
+            unsafe { self.score_page::<S, E>(job, rows, at..end_of_page(at), queries, origin) }
+            at = end_of_page(at);
+        }
+        for i in 0..queries {
+            let seen = clip(rows.seen(job.shape, i), origin, &positions);
+            if !seen.is_empty() {
+                // SAFETY: the caller's promise.
+                unsafe { self.soften::<S>(i, seen, states) }
+            }
+        }
+        let mut at = positions.start;
+        while at < positions.end {
+            // SAFETY: as above.
+            unsafe { self.gather_page::<S, E>(job, rows, at..end_of_page(at), origin, states) }
+            at = end_of_page(at);
+        }
+    }
+
+    /// Scores of all queries with the keys at `positions` of one page.
+    #[inline(always)]
+    unsafe fn score_page<S: Simd, E: KvElement>(
+        &mut self,
+        job: &Attend<'_, E>,
+        rows: &Rows<'_>,
+        positions: Range<usize>,
+        queries: usize,
+        origin: usize,
+    ) {
+        let shape = job.shape;
+        let page = positions.start / shape.page_size * shape.page_size;
+        let cached = job.slot(rows, positions.start);
+        let len = positions.len() * shape.head_dim;
+        let next = page + shape.page_size;
+        let following = if next < rows.seen(shape, queries - 1).end {
+            job.slot(rows, next)
+        } else {
+            cached
+        };
+        let mut ahead = Ahead {
+            keys: job.keys.as_ptr().wrapping_add(following).cast(),
+            values: job.values.as_ptr().wrapping_add(cached).cast(),
+            at: 0,
+            bytes: len * size_of::<E>(),
+            lines: (len * size_of::<E>())
+                .div_ceil(4 * queries * positions.len())
+                .max(1),
+        };
+        let start = (positions.start - page) * self.width;
+        // SAFETY: the positions lie in one page, inside the cache and the page buffer.
+        unsafe {
+            let keys = &job.keys[cached..][..len];
+            widen::<S, E>(keys, shape.head_dim, self.width, &mut self.page[start..]);
+        }
+        let mut i = 0;
+        while i < queries {
+            let tile = [4, 2, 1]
+                .into_iter()
+                .find(|tile| i + tile <= queries)
+                .unwrap_or(1);
+            let seen = rows.seen(shape, i).start..rows.seen(shape, i + tile - 1).end;
+            let seen = clip(seen, page, &positions);
+            if !seen.is_empty() {
+                // SAFETY: queries and keys are inside the buffers.
+                unsafe {
+                    match tile {
+                        4 => self.score::<S, 4>(i, seen, page - origin, &mut ahead),
+                        2 => self.score::<S, 2>(i, seen, page - origin, &mut ahead),
+                        _ => self.score::<S, 1>(i, seen, page - origin, &mut ahead),
+                    }
+                }
+            }
+            i += tile;
+        }
+    }
+
+    /// Scores of `Q` queries from `i` on with the keys `seen` of the page whose first column is given.
+    #[inline(always)]
+    unsafe fn score<S: Simd, const Q: usize>(
+        &mut self,
+        i: usize,
+        seen: Range<usize>,
+        column: usize,
+        ahead: &mut Ahead,
+    ) {
+        let (width, columns) = (self.width, self.columns);
+        let q = self.q[i * width..][..Q * width].as_ptr();
+        let scores = self.scores[i * columns..][..Q * columns].as_mut_ptr();
+        // Whole tiles of four; what they compute outside `seen` is overwritten by `soften`.
+        for key in (seen.start / 4 * 4..seen.end).step_by(4) {
+            // SAFETY: rows of `width`, a multiple of the lanes; the page has whole tiles of keys and
+            // a row of scores has room for a tile that ends past the block.
+            unsafe {
+                ahead.step::<S>();
+                let k = self.page.as_ptr().add(key * width);
+                let mut acc = [[S::zero(); 4]; Q];
+                let mut d = 0;
+                while d < width {
+                    let mut keys = [S::zero(); 4];
+                    for n in 0..4 {
+                        keys[n] = S::load(k.add(n * width + d));
+                    }
+                    for j in 0..Q {
+                        let q = S::load(q.add(j * width + d));
+                        for n in 0..4 {
+                            acc[j][n] = q.fma(keys[n], acc[j][n]);
+                        }
+                    }
+                    d += S::LANES;
+                }
+                for j in 0..Q {
+                    let sums = S::sum4([acc[j][0], acc[j][1], acc[j][2], acc[j][3]]);
+                    let to = scores.add(j * columns + column + key);
+                    std::ptr::copy_nonoverlapping(sums.as_ptr(), to, 4);
+                }
+            }
+        }
+    }
+
+    /// Turns a query's scores into weights under its new maximum and shrinks its output to it.
+    #[inline(always)]
+    unsafe fn soften<S: Simd>(&mut self, i: usize, seen: Range<usize>, states: &mut States<'_>) {
+        let scores = &mut self.scores[i * self.columns..][..self.columns];
+        // The vectors that hold `seen`; what else they hold weighs nothing.
+        let from = seen.start / PAD * PAD;
+        let to = seen.end.next_multiple_of(PAD);
+        scores[from..seen.start].fill(f32::NEG_INFINITY);
+        scores[seen.end..to].fill(f32::NEG_INFINITY);
+        // SAFETY: columns are a multiple of PAD, which is a multiple of the lanes.
+        unsafe {
+            let old = states.max[i];
+            let mut top = S::splat(old);
+            for at in (from..to).step_by(S::LANES) {
+                top = top.max(S::load(scores.as_ptr().add(at)));
+            }
+            let top = top.max_lane();
+            let mut total = S::zero();
+            for at in (from..to).step_by(S::LANES) {
+                let p = scores.as_mut_ptr().add(at);
+                let weight = exp(S::load(p).sub(S::splat(top)));
+                weight.store(p);
+                total = total.add(weight);
+            }
+            let total = total.sum();
+            if top == old {
+                states.total[i] += total;
+                return;
+            }
+            let shrink = (old - top).exp();
+            states.max[i] = top;
+            states.total[i] = states.total[i] * shrink + total;
+            let out = states.out[i * self.width..][..self.width].as_mut_ptr();
+            for d in (0..self.width).step_by(S::LANES) {
+                S::load(out.add(d)).mul(S::splat(shrink)).store(out.add(d));
+            }
+        }
+    }
+
+    /// Adds the weighted values at `positions` of one page to all outputs.
+    #[inline(always)]
+    unsafe fn gather_page<S: Simd, E: KvElement>(
+        &mut self,
+        job: &Attend<'_, E>,
+        rows: &Rows<'_>,
+        positions: Range<usize>,
+        origin: usize,
+        states: &mut States<'_>,
+    ) {
+        let shape = job.shape;
+        let page = positions.start / shape.page_size * shape.page_size;
+        let cached = job.slot(rows, positions.start);
+        let start = (positions.start - page) * self.width;
+        // SAFETY: the positions lie in one page, inside the cache and the page buffer.
+        unsafe {
+            let values = &job.values[cached..][..positions.len() * shape.head_dim];
+            widen::<S, E>(values, shape.head_dim, self.width, &mut self.page[start..]);
+        }
+        let queries = states.max.len();
+        let mut i = 0;
+        while i < queries {
+            let seen = clip(rows.seen(shape, i), page, &positions);
+            // Two queries that see the same values share their loads.
+            let pair = i + 1 < queries && clip(rows.seen(shape, i + 1), page, &positions) == seen;
+            if !seen.is_empty() {
+                // SAFETY: queries and values are inside the buffers.
+                unsafe {
+                    if pair {
+                        self.gather::<S, 2>(i, seen, page - origin, states.out);
+                    } else {
+                        self.gather::<S, 1>(i, seen, page - origin, states.out);
+                    }
+                }
+            }
+            i += if pair { 2 } else { 1 };
+        }
+    }
+
+    /// `out += Σ weight · value` for `Q` queries, value by value in order.
+    #[inline(always)]
+    unsafe fn gather<S: Simd, const Q: usize>(
+        &self,
+        i: usize,
+        seen: Range<usize>,
+        column: usize,
+        out: &mut [f32],
+    ) {
+        let mut d = 0;
+        while d < self.width {
+            // SAFETY: d is a multiple of the lanes below the width.
+            unsafe {
+                if d + 4 * S::LANES <= self.width {
+                    self.gather_columns::<S, Q, 4>(i, seen.clone(), column, d, out);
+                    d += 4 * S::LANES;
+                } else {
+                    self.gather_columns::<S, Q, 1>(i, seen.clone(), column, d, out);
+                    d += S::LANES;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_columns<S: Simd, const Q: usize, const V: usize>(
+        &self,
+        i: usize,
+        seen: Range<usize>,
+        column: usize,
+        d: usize,
+        out: &mut [f32],
+    ) {
+        let (width, columns) = (self.width, self.columns);
+        let out = out[i * width..][..Q * width].as_mut_ptr();
+        let weights = self.scores[i * columns..][..Q * columns]
+            .as_ptr()
+            .wrapping_add(column);
+        // SAFETY: V vectors from d on lie within the width; seen within the page.
+        unsafe {
+            let mut acc = [[S::zero(); V]; Q];
+            for j in 0..Q {
+                for v in 0..V {
+                    acc[j][v] = S::load(out.add(j * width + d + v * S::LANES));
+                }
+            }
+            for key in seen {
+                let value = self.page.as_ptr().add(key * width + d);
+                let mut values = [S::zero(); V];
+                for v in 0..V {
+                    values[v] = S::load(value.add(v * S::LANES));
+                }
+                for j in 0..Q {
+                    let weight = S::splat(*weights.add(j * columns + key));
+                    for v in 0..V {
+                        acc[j][v] = weight.fma(values[v], acc[j][v]);
+                    }
+                }
+            }
+            for j in 0..Q {
+                for v in 0..V {
+                    acc[j][v].store(out.add(j * width + d + v * S::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// What will be read next, asked for line by line while there is arithmetic to do: pages lie scattered,
+/// so the hardware cannot guess them.
+struct Ahead {
+    keys: *const u8,
+    values: *const u8,
+    at: usize,
+    bytes: usize,
+    /// Lines of each in a step.
+    lines: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    unsafe fn step<S: Simd>(&mut self) {
+        for _ in 0..self.lines {
+            if self.at < self.bytes {
+                // SAFETY: any address may be prefetched.
+                unsafe {
+                    S::prefetch_far(self.keys.wrapping_add(self.at));
+                    S::prefetch_far(self.values.wrapping_add(self.at));
+                }
+                self.at += 64;
+            }
+        }
+    }
+}
+
+/// The part of `positions` that lies in `seen`, counted from `origin`.
+fn clip(seen: Range<usize>, origin: usize, positions: &Range<usize>) -> Range<usize> {
+    let start = seen.start.max(positions.start);
+    start - origin..seen.end.min(positions.end).max(start) - origin
+}
+
+/// Widens rows of `head_dim` into rows of `width`, zero-padded.
+///
+/// # Safety
+/// `to` has a row of `width` for each row of `from`; the CPU has `S`'s features.
+#[inline(always)]
+unsafe fn widen<S: Simd, E: KvElement>(from: &[E], head_dim: usize, width: usize, to: &mut [f32]) {
+    for (from, to) in from.chunks_exact(head_dim).zip(to.chunks_exact_mut(width)) {
+        let mut d = 0;
+        while d + S::LANES <= head_dim {
+            // SAFETY: a whole vector lies within both rows.
+            unsafe { E::in_order::<S>(from.as_ptr().add(d)).store(to.as_mut_ptr().add(d)) }
+            d += S::LANES;
+        }
+        if d < width {
+            for (to, from) in to[d..].iter_mut().zip(&from[d..]) {
+                *to = from.widen();
+            }
+            to[head_dim..].fill(0.0);
+        }
+    }
+}
