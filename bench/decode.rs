@@ -39,16 +39,24 @@ impl Noise {
         let count: usize = shape.iter().product();
         let mut bytes = Vec::with_capacity(count * 2);
         for _ in 0..count {
-            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let uniform = (*seed >> 40) as f32 / (1 << 24) as f32 - 0.5;
             bytes.extend(half::bf16::from_f32(uniform * scale).to_le_bytes());
         }
-        Self { shape: shape.to_vec(), bytes }
+        Self {
+            shape: shape.to_vec(),
+            bytes,
+        }
     }
 
     fn ones(len: usize) -> Self {
         let one = half::bf16::from_f32(1.0).to_le_bytes();
-        Self { shape: vec![len], bytes: one.repeat(len) }
+        Self {
+            shape: vec![len],
+            bytes: one.repeat(len),
+        }
     }
 }
 
@@ -83,8 +91,14 @@ fn make_model(folder: &Path) -> std::io::Result<()> {
     let mut seed = 1;
     let mut tensors: Vec<(String, Noise)> = Vec::new();
     let mut add = |name: String, noise: Noise| tensors.push((name, noise));
-    add("model.embed_tokens.weight".into(), Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed));
-    add("lm_head.weight".into(), Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed));
+    add(
+        "model.embed_tokens.weight".into(),
+        Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed),
+    );
+    add(
+        "lm_head.weight".into(),
+        Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed),
+    );
     add("model.norm.weight".into(), Noise::ones(HIDDEN));
     for layer in 0..LAYERS {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
@@ -93,12 +107,27 @@ fn make_model(folder: &Path) -> std::io::Result<()> {
         for (part, outputs) in [("q", q), ("k", kv), ("v", kv)] {
             let weight = name(&format!("self_attn.{part}_proj.weight"));
             add(weight, Noise::new(&[outputs, HIDDEN], 0.05, &mut seed));
-            add(name(&format!("self_attn.{part}_proj.bias")), Noise::new(&[outputs], 0.05, &mut seed));
+            add(
+                name(&format!("self_attn.{part}_proj.bias")),
+                Noise::new(&[outputs], 0.05, &mut seed),
+            );
         }
-        add(name("self_attn.o_proj.weight"), Noise::new(&[HIDDEN, q], 0.02, &mut seed));
-        add(name("mlp.gate_proj.weight"), Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed));
-        add(name("mlp.up_proj.weight"), Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed));
-        add(name("mlp.down_proj.weight"), Noise::new(&[HIDDEN, INTERMEDIATE], 0.02, &mut seed));
+        add(
+            name("self_attn.o_proj.weight"),
+            Noise::new(&[HIDDEN, q], 0.02, &mut seed),
+        );
+        add(
+            name("mlp.gate_proj.weight"),
+            Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed),
+        );
+        add(
+            name("mlp.up_proj.weight"),
+            Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed),
+        );
+        add(
+            name("mlp.down_proj.weight"),
+            Noise::new(&[HIDDEN, INTERMEDIATE], 0.02, &mut seed),
+        );
     }
     safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))
         .map_err(std::io::Error::other)
@@ -131,7 +160,9 @@ fn decode(engine: &Engine, outputs: &Receiver<Vec<Output>>, count: usize, ids: &
         *ids += 1;
         let request = Request {
             id: *ids,
-            prompt: (0..32).map(|t| 3 + ((t * 7 + n as u32 * 13 + *ids as u32) % 256)).collect(),
+            prompt: (0..32)
+                .map(|t| 3 + ((t * 7 + n as u32 * 13 + *ids as u32) % 256))
+                .collect(),
             params: SamplingParams {
                 temperature: 0.0,
                 max_tokens: TOKENS + 1,
@@ -144,7 +175,9 @@ fn decode(engine: &Engine, outputs: &Receiver<Vec<Output>>, count: usize, ids: &
             tenant: 0,
             prompt_logprobs: None,
         };
-        engine.submit(request).unwrap_or_else(|e| panic!("refused: {}", e.message));
+        engine
+            .submit(request)
+            .unwrap_or_else(|e| panic!("refused: {}", e.message));
     }
     let (mut begun, mut ended, mut tokens) = (0, 0, 0);
     let mut start = Instant::now();
@@ -202,11 +235,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     let pool = rayon::ThreadPoolBuilder::new().build()?;
     let memory: Vec<u64> = (0..64u64 << 20).collect();
-    let read_per_token = engine.facts().plan.weights as f64
-        - (VOCABULARY * HIDDEN * 2) as f64; // of the embedding one row is read
+    let read_per_token = engine.facts().plan.weights as f64 - (VOCABULARY * HIDDEN * 2) as f64; // of the embedding one row is read
     let mut ids = 0;
     decode(&engine, &outputs, 1, &mut ids);
-    let (mut reads, mut ones, mut crowds, mut shares, mut gains) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut reads, mut ones, mut crowds, mut shares, mut gains) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for pair in 0..PAIRS {
         let read = bandwidth(&pool, &memory);
         let one = decode(&engine, &outputs, 1, &mut ids);

@@ -4,14 +4,14 @@
 //! the models and what they are made of, weights on disk, how logits become tokens, text, memory, ranks.
 #![deny(missing_docs)]
 
-pub mod engine;
-pub mod request;
-pub mod scheduler;
 pub mod cache;
+pub mod engine;
+pub mod memory;
 pub mod model;
 pub mod ops;
-pub mod weights;
-pub mod sampling;
-pub mod text;
-pub mod memory;
 pub mod parallel;
+pub mod request;
+pub mod sampling;
+pub mod scheduler;
+pub mod text;
+pub mod weights;

@@ -54,7 +54,8 @@ pub fn plan(demand: &Demand, available: u64) -> Result<MemoryPlan, String> {
             size(available)
         ));
     }
-    let pages_of = |tokens: usize| tokens.div_ceil(demand.page_size).saturating_add(1) * demand.groups;
+    let pages_of =
+        |tokens: usize| tokens.div_ceil(demand.page_size).saturating_add(1) * demand.groups;
     let wanted_context = demand.max_model_len.unwrap_or(demand.trained_context);
     if wanted_context > demand.trained_context {
         return Err(format!(

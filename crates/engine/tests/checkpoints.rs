@@ -16,9 +16,12 @@ struct Copy(PathBuf);
 impl Copy {
     fn of(case: &str) -> Self {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let target = std::env::temp_dir().join(format!("seed-checkpoint-{}-{n}", std::process::id()));
+        let target =
+            std::env::temp_dir().join(format!("seed-checkpoint-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&target).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(case);
         for file in std::fs::read_dir(source).unwrap() {
             let file = file.unwrap();
             std::fs::copy(file.path(), target.join(file.file_name())).unwrap();
@@ -72,7 +75,9 @@ fn good_ones_are_accepted() {
 #[test]
 fn configs() {
     let copy = Copy::of("gqa");
-    copy.edit("config.json", |c| c["architectures"] = json!(["LlamaForCausalLM"]));
+    copy.edit("config.json", |c| {
+        c["architectures"] = json!(["LlamaForCausalLM"])
+    });
     copy.refused("config.json", &["LlamaForCausalLM", "SeedOssForCausalLM"]);
     for key in [
         "hidden_size",
@@ -92,13 +97,20 @@ fn configs() {
     }
     let copy = Copy::of("gqa");
     copy.edit("config.json", |c| c["num_key_value_heads"] = json!(4));
-    copy.refused("config.json", &["num_attention_heads 6", "num_key_value_heads 4"]);
+    copy.refused(
+        "config.json",
+        &["num_attention_heads 6", "num_key_value_heads 4"],
+    );
     let copy = Copy::of("gqa");
-    copy.edit("config.json", |c| c["hidden_size"] = json!(4_000_000_000u64));
+    copy.edit("config.json", |c| {
+        c["hidden_size"] = json!(4_000_000_000u64)
+    });
     copy.edit("config.json", |c| c["vocab_size"] = json!(4_000_000_000u64));
     copy.refused("config.json", &["impossibly large"]);
     let copy = Copy::of("gqa");
-    copy.edit("config.json", |c| c["rope_scaling"] = json!({"rope_type": "yarn"}));
+    copy.edit("config.json", |c| {
+        c["rope_scaling"] = json!({"rope_type": "yarn"})
+    });
     copy.refused("config.json", &["yarn"]);
     std::fs::write(copy.0.join("config.json"), "{\"architectures\": [").unwrap();
     copy.refused("config.json", &["JSON"]);
@@ -113,7 +125,10 @@ fn shapes_against_the_config() {
     copy.refused(".safetensors", &["shape", "config.json says"]);
     let copy = Copy::of("gqa");
     copy.edit("config.json", |c| c["num_hidden_layers"] = json!(4));
-    copy.refused("model.safetensors.index.json", &["model.layers.3", "missing"]);
+    copy.refused(
+        "model.safetensors.index.json",
+        &["model.layers.3", "missing"],
+    );
     let copy = Copy::of("gqa");
     copy.edit("config.json", |c| c["num_hidden_layers"] = json!(2));
     copy.refused(".safetensors", &["model.layers.2", "does not have"]);
@@ -128,16 +143,26 @@ fn shapes_against_the_config() {
 #[test]
 fn indexes() {
     let index = "model.safetensors.index.json";
-    for bad in ["../model-00001-of-00002.safetensors", "/etc/passwd", "a\0.safetensors", "x.bin", ""] {
+    for bad in [
+        "../model-00001-of-00002.safetensors",
+        "/etc/passwd",
+        "a\0.safetensors",
+        "x.bin",
+        "",
+    ] {
         let copy = Copy::of("gqa");
         copy.edit(index, |i| i["weight_map"]["lm_head.weight"] = json!(bad));
         copy.refused(index, &["plain .safetensors"]);
     }
     let copy = Copy::of("gqa");
-    copy.edit(index, |i| i["weight_map"]["lm_head.weight"] = json!("model-00003-of-00002.safetensors"));
+    copy.edit(index, |i| {
+        i["weight_map"]["lm_head.weight"] = json!("model-00003-of-00002.safetensors")
+    });
     copy.refused("model-00003-of-00002.safetensors", &["cannot be opened"]);
     let copy = Copy::of("gqa");
-    copy.edit(index, |i| i["weight_map"]["nobody.weight"] = json!("model-00001-of-00002.safetensors"));
+    copy.edit(index, |i| {
+        i["weight_map"]["nobody.weight"] = json!("model-00001-of-00002.safetensors")
+    });
     copy.refused(index, &["nobody.weight"]);
     std::fs::write(copy.0.join(index), "[]").unwrap();
     copy.refused(index, &["index"]);
@@ -151,7 +176,10 @@ fn headers() {
         ("empty", Vec::new()),
         ("short", good[..100].to_vec()),
         ("truncated", good[..good.len() - 1000].to_vec()),
-        ("huge header", [u64::MAX.to_le_bytes().to_vec(), good[8..].to_vec()].concat()),
+        (
+            "huge header",
+            [u64::MAX.to_le_bytes().to_vec(), good[8..].to_vec()].concat(),
+        ),
         ("not JSON", {
             let mut bytes = good.clone();
             bytes[8] = b'?';
@@ -195,9 +223,17 @@ fn slices_of_all_ranks_make_the_whole() {
             assert_eq!(part[row * c..(row + 1) * c], whole[start..start + c]);
         }
     }
-    assert!(source.matrix(name, Shard::Rows { rank: 0, world: 7 }).is_err());
+    assert!(
+        source
+            .matrix(name, Shard::Rows { rank: 0, world: 7 })
+            .is_err()
+    );
     let q = Rank { rank: 1, world: 2 }.column_parallel();
-    let bias = source.vector("model.layers.0.self_attn.q_proj.bias", q).unwrap();
-    let all = source.vector("model.layers.0.self_attn.q_proj.bias", Shard::Whole).unwrap();
+    let bias = source
+        .vector("model.layers.0.self_attn.q_proj.bias", q)
+        .unwrap();
+    let all = source
+        .vector("model.layers.0.self_attn.q_proj.bias", Shard::Whole)
+        .unwrap();
     assert_eq!(bias, all[all.len() / 2..]);
 }

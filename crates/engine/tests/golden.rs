@@ -32,7 +32,9 @@ struct Prompt {
 }
 
 fn folder(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(case)
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -66,7 +68,10 @@ impl Golden {
             .map(|n| {
                 let data = |kind: &str| file.tensor(&format!("{kind}.{n}")).unwrap().data();
                 Prompt {
-                    tokens: integers(data("tokens")).into_iter().map(|t| t as u32).collect(),
+                    tokens: integers(data("tokens"))
+                        .into_iter()
+                        .map(|t| t as u32)
+                        .collect(),
                     rows: floats(data("sampled"))
                         .chunks_exact(sampled.len())
                         .map(<[f32]>::to_vec)
@@ -101,7 +106,11 @@ impl Golden {
     fn run(&self, mut batch: Batch, cache: &KvStorage) -> Vec<Vec<f32>> {
         batch.logit_rows = (0..batch.tokens.len() as u32).collect();
         let hidden = self.model.forward(&batch, cache).unwrap();
-        self.model.logits(&hidden).unwrap().to_vec2::<f32>().unwrap()
+        self.model
+            .logits(&hidden)
+            .unwrap()
+            .to_vec2::<f32>()
+            .unwrap()
     }
 
     fn difference(&self, prompt: &Prompt, logits: &[Vec<f32>]) -> f32 {
@@ -164,7 +173,11 @@ fn many_chunks_are_bitwise_the_same() {
                 logits.extend(golden.run(batch, &cache));
             }
             assert_eq!(logits, whole, "{case} in chunks of {chunk}");
-            print(case, &format!("chunks of {chunk}"), golden.difference(prompt, &logits));
+            print(
+                case,
+                &format!("chunks of {chunk}"),
+                golden.difference(prompt, &logits),
+            );
         }
     }
 }
@@ -177,7 +190,11 @@ fn a_crowd_is_bitwise_the_same() {
         let mut batch = Batch::default();
         let mut first = 0;
         for prompt in &golden.prompts {
-            batch.push(&prompt.tokens, 0, vec![table(first, prompt.tokens.len(), 128)]);
+            batch.push(
+                &prompt.tokens,
+                0,
+                vec![table(first, prompt.tokens.len(), 128)],
+            );
             first += prompt.tokens.len().div_ceil(PAGE);
         }
         let crowd = golden.run(batch, &cache);
@@ -187,7 +204,11 @@ fn a_crowd_is_bitwise_the_same() {
             row += prompt.tokens.len();
             let mut alone = Batch::default();
             alone.push(&prompt.tokens, 0, vec![table(5, prompt.tokens.len(), 64)]);
-            assert_eq!(golden.run(alone, &golden.cache(64, DType::F32)), mine, "{case}");
+            assert_eq!(
+                golden.run(alone, &golden.cache(64, DType::F32)),
+                mine,
+                "{case}"
+            );
             print(case, "crowd", golden.difference(prompt, mine));
         }
     }
@@ -219,7 +240,9 @@ fn divergence(p: &[f32], q: &[f32]) -> f64 {
     let log_softmax = |row: &[f32]| {
         let max = row.iter().copied().fold(f32::MIN, f32::max) as f64;
         let sum: f64 = row.iter().map(|&x| (x as f64 - max).exp()).sum();
-        row.iter().map(|&x| x as f64 - max - sum.ln()).collect::<Vec<_>>()
+        row.iter()
+            .map(|&x| x as f64 - max - sum.ln())
+            .collect::<Vec<_>>()
     };
     let (p, q) = (log_softmax(p), log_softmax(q));
     p.iter().zip(&q).map(|(a, b)| a.exp() * (a - b)).sum()

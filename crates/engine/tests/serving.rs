@@ -95,7 +95,12 @@ impl Server {
             }
         }
         for (id, answer) in &answers {
-            assert_eq!(answer.ends.len(), 1, "request {id} ended {} times", answer.ends.len());
+            assert_eq!(
+                answer.ends.len(),
+                1,
+                "request {id} ended {} times",
+                answer.ends.len()
+            );
         }
         answers
     }
@@ -133,7 +138,9 @@ fn request(id: u64, prompt: Vec<u32>, max_tokens: u32) -> Request {
 
 fn prompt(n: u64) -> Vec<u32> {
     let length = 3 + (n * 11 % 60) as u32;
-    (0..length).map(|t| 3 + (t * 31 + n as u32 * 17) % 250).collect()
+    (0..length)
+        .map(|t| 3 + (t * 31 + n as u32 * 17) % 250)
+        .collect()
 }
 
 #[test]
@@ -160,7 +167,10 @@ fn thirty_two_together_equal_thirty_two_alone() {
         assert_eq!(together[&id].tokens, alone[&id].tokens, "request {id}");
         assert_eq!(together[&id].tokens.len(), 40);
     }
-    assert!(crowd.engine.counters().scheduler.preemptions > 0, "the pool was meant to run out");
+    assert!(
+        crowd.engine.counters().scheduler.preemptions > 0,
+        "the pool was meant to run out"
+    );
     crowd.nothing_is_in_use();
     println!(
         "crowd: 32 of 32 equal their solo run, {} preemptions",
@@ -297,7 +307,10 @@ fn non_finite_logits_fail_one_request_alone() {
 
 /// Makes one row of the embedding NaN.
 fn poison(folder: &Path, token: usize) {
-    for file in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+    for file in [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ] {
         let path = folder.join(file);
         let mut bytes = std::fs::read(&path).unwrap();
         let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

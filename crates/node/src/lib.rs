@@ -10,16 +10,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 
+use napi::Status;
 use napi::bindgen_prelude::{Buffer, Error, Result, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::Status;
 use napi_derive::napi;
 use seed_engine::engine::Engine;
 use seed_engine::text::Tokenizer;
 
 use events::{EngineEvent, ModelFactsObject, StatsObject};
-use options::{PieceObject, RequestObject, encode};
 pub use options::EngineOptionsObject;
+use options::{PieceObject, RequestObject, encode};
 
 /// The callback: weak, so that an idle engine does not keep the process alive.
 type Callback = ThreadsafeFunction<EngineEvent, (), EngineEvent, Status, false, true, 0>;
@@ -51,11 +51,14 @@ impl NativeEngine {
             .spawn({
                 let engine = Arc::clone(&engine);
                 move || {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| load(&options, &callback, &engine)));
+                    let outcome =
+                        catch_unwind(AssertUnwindSafe(|| load(&options, &callback, &engine)));
                     let event = match outcome {
                         Ok(Ok(())) => EngineEvent::loaded(),
                         Ok(Err(reason)) => EngineEvent::failed(reason),
-                        Err(_) => EngineEvent::failed("loading stopped after an internal error".into()),
+                        Err(_) => {
+                            EngineEvent::failed("loading stopped after an internal error".into())
+                        }
                     };
                     callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);
                 }

@@ -49,11 +49,7 @@ impl Live {
     }
 
     /// Keeps the score of the token after `position`.
-    pub(crate) fn keep_score(
-        &mut self,
-        position: usize,
-        score: crate::sampling::TokenLogprob,
-    ) {
+    pub(crate) fn keep_score(&mut self, position: usize, score: crate::sampling::TokenLogprob) {
         if let Some(slot) = self.prompt_scores.get_mut(position + 1) {
             slot.logprob = Some(score);
         }
@@ -81,7 +77,11 @@ impl Live {
     pub(crate) fn ending(&self, end: End) -> Ending {
         Ending {
             end,
-            generated: if self.score_only { 0 } else { self.generation.generated() },
+            generated: if self.score_only {
+                0
+            } else {
+                self.generation.generated()
+            },
             reasoning: self.generation.reasoning_tokens(),
         }
     }

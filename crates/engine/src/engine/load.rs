@@ -126,11 +126,13 @@ pub(crate) fn load(
     let checkpoint = Checkpoint::check(&source, &expected)?;
 
     // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
-    let widest = options.dtype.unwrap_or(match source.info("model.embed_tokens.weight") {
-        Some(info) if info.dtype == "F32" => StorageDType::F32,
-        Some(info) if info.dtype == "F16" => StorageDType::F16,
-        _ => StorageDType::Bf16,
-    });
+    let widest = options
+        .dtype
+        .unwrap_or(match source.info("model.embed_tokens.weight") {
+            Some(info) if info.dtype == "F32" => StorageDType::F32,
+            Some(info) if info.dtype == "F16" => StorageDType::F16,
+            _ => StorageDType::Bf16,
+        });
     let cache_dtype = match widest {
         StorageDType::F32 => DType::F32,
         StorageDType::F16 | StorageDType::Bf16 => DType::BF16,

@@ -3,8 +3,8 @@
 //! One thread owns all state (scheduler, cache, model, samplers) and turns: receive → schedule → forward → sample →
 //! emit. Everyone else sends messages. `crates/node` is the caller.
 
-mod load;
 mod live;
+mod load;
 mod turn;
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-pub use load::{LoadOptions, LoadError, ModelFacts};
+pub use load::{LoadError, LoadOptions, ModelFacts};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
 use crate::scheduler::Stats;
@@ -141,7 +141,10 @@ impl Engine {
             });
         }
         // The thread clears `live` when it ends, so a send into a closing engine must take its id back.
-        if self.commands.send(Command::Submit(Box::new(request))).is_err()
+        if self
+            .commands
+            .send(Command::Submit(Box::new(request)))
+            .is_err()
             || self.counters().dead.is_some()
         {
             if self.shared.live().remove(&id) {

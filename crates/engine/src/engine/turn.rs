@@ -200,7 +200,9 @@ impl Turn {
         let (batch, wants) = self.batch(&step);
         let hidden = {
             let parts = &self.parts;
-            parts.pool.install(|| parts.model.forward(&batch, &parts.cache))
+            parts
+                .pool
+                .install(|| parts.model.forward(&batch, &parts.cache))
         };
         self.count(&step);
         let outcomes = match hidden {
@@ -259,22 +261,31 @@ impl Turn {
             let mut logits = match self.logits(hidden, row, block.len()) {
                 Ok(logits) => logits,
                 Err(error) => {
-                    failed.extend(step.entries.iter().map(|e| {
-                        (e.id.0, format!("computing logits failed: {error}"))
-                    }));
+                    failed.extend(
+                        step.entries
+                            .iter()
+                            .map(|e| (e.id.0, format!("computing logits failed: {error}"))),
+                    );
                     break;
                 }
             };
             row += block.len();
             let mut rows = self.rows(step, block, &mut logits);
-            self.parts.pool.install(|| rows.par_iter_mut().for_each(work));
+            self.parts
+                .pool
+                .install(|| rows.par_iter_mut().for_each(work));
             for done in rows {
                 match done.work {
                     Work::Sample { entry, live, next } => {
                         self.live.insert(live.id, *live);
                         sampled.extend(next.map(|next| (entry, next)));
                     }
-                    Work::Score { id, position, score, .. } => match (score, self.live.get_mut(&id)) {
+                    Work::Score {
+                        id,
+                        position,
+                        score,
+                        ..
+                    } => match (score, self.live.get_mut(&id)) {
                         (Some(score), Some(live)) if score.chosen.is_finite() => {
                             live.keep_score(position, score);
                         }
@@ -349,7 +360,9 @@ impl Turn {
                     self.fail(id, reason, out);
                     continue;
                 }
-                None if entry.samples && live.score_only => (Vec::new(), None, Some(Finish::Length)),
+                None if entry.samples && live.score_only => {
+                    (Vec::new(), None, Some(Finish::Length))
+                }
                 None => (Vec::new(), None, None),
             };
             let mut output = live.output(released, entry.cached_tokens, entry.samples);
@@ -412,7 +425,9 @@ fn work(row: &mut Row<'_>) {
         Work::Sample { live, next, .. } => {
             *next = Some(live.generation.next(row.logits).map_err(|e| e.to_string()));
         }
-        Work::Score { token, top, score, .. } => {
+        Work::Score {
+            token, top, score, ..
+        } => {
             *score = Some(prompt_logprobs(row.logits, *token, *top));
         }
     }

@@ -13,7 +13,7 @@ use candle_core::{Result, Tensor};
 use crate::cache::storage::{KvStorage, LayerSlot};
 
 /// What the engine asks of any architecture.
-pub trait Model: Send {
+pub trait Model: Send + Sync {
     /// Runs the batch, writing keys and values of all its rows; returns the final-normed hidden states of the rows
     /// in `batch.logit_rows`, `[rows, hidden]`.
     fn forward(&self, batch: &Batch, cache: &KvStorage) -> Result<Tensor>;

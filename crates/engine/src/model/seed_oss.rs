@@ -60,7 +60,9 @@ impl SeedOssConfig {
             .unwrap_or(&Value::Null);
         let kind = rope.get("rope_type").or_else(|| rope.get("type"));
         if let Some(kind) = kind.and_then(Value::as_str).filter(|k| *k != "default") {
-            return Err(format!("asks for RoPE scaling {kind:?}, which Seed-OSS does not have"));
+            return Err(format!(
+                "asks for RoPE scaling {kind:?}, which Seed-OSS does not have"
+            ));
         }
         match value.get("hidden_act").and_then(Value::as_str) {
             Some("silu") => {}
@@ -76,7 +78,8 @@ impl SeedOssConfig {
             vocabulary: count(value, "vocab_size")?,
             max_positions: count(value, "max_position_embeddings")?,
             norm_eps: number(value, "rms_norm_eps")?,
-            rope_theta: number(value, "rope_theta").or_else(|e| number(rope, "rope_theta").map_err(|_| e))?,
+            rope_theta: number(value, "rope_theta")
+                .or_else(|e| number(rope, "rope_theta").map_err(|_| e))?,
             attention_bias: flag(value, "attention_bias")?,
             attention_out_bias: flag(value, "attention_out_bias")?,
             mlp_bias: flag(value, "mlp_bias")?,
@@ -89,11 +92,20 @@ impl SeedOssConfig {
             ));
         }
         if !config.head_dim.is_multiple_of(2) {
-            return Err(format!("head_dim {} must be even for RoPE", config.head_dim));
+            return Err(format!(
+                "head_dim {} must be even for RoPE",
+                config.head_dim
+            ));
         }
         for (name, product) in [
-            ("num_attention_heads * head_dim", config.heads.checked_mul(config.head_dim)),
-            ("vocab_size * hidden_size", config.vocabulary.checked_mul(config.hidden)),
+            (
+                "num_attention_heads * head_dim",
+                config.heads.checked_mul(config.head_dim),
+            ),
+            (
+                "vocab_size * hidden_size",
+                config.vocabulary.checked_mul(config.hidden),
+            ),
         ] {
             if product.is_none_or(|n| n > 1 << 40) {
                 return Err(format!("{name} is impossibly large"));
@@ -189,7 +201,11 @@ impl SeedOss {
             layers.push(reader.layer(config, layer)?);
             progress((layer + 1) as f32 / config.layers as f32);
         }
-        let tables = if config.tied { table.byte_len() } else { table.byte_len() + head.byte_len() };
+        let tables = if config.tied {
+            table.byte_len()
+        } else {
+            table.byte_len() + head.byte_len()
+        };
         let blocks: usize = layers.iter().map(Layer::byte_len).sum();
         Ok(Self {
             embedding: Embedding::new(table),
@@ -225,9 +241,18 @@ impl SeedOss {
         let shape = &self.attention;
         let normed = layer.input_norm.forward(x)?;
         // 1. Projections, [tokens, heads, head_dim].
-        let q = layer.q.forward(&normed)?.reshape((tokens, shape.heads, shape.head_dim))?;
-        let k = layer.k.forward(&normed)?.reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        let v = layer.v.forward(&normed)?.reshape((tokens, shape.kv_heads, shape.head_dim))?;
+        let q = layer
+            .q
+            .forward(&normed)?
+            .reshape((tokens, shape.heads, shape.head_dim))?;
+        let k = layer
+            .k
+            .forward(&normed)?
+            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
+        let v = layer
+            .v
+            .forward(&normed)?
+            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
         // 2. Positions.
         rotation.apply(&q)?;
         rotation.apply(&k)?;
@@ -242,7 +267,9 @@ impl SeedOss {
         attention.write(values, &v)?;
         let mixed = attention.read(&q, keys, values)?;
         // 4. Back to the residual stream.
-        let out = layer.o.forward(&mixed.reshape((tokens, shape.heads * shape.head_dim))?)?;
+        let out = layer
+            .o
+            .forward(&mixed.reshape((tokens, shape.heads * shape.head_dim))?)?;
         x + out
     }
 
@@ -282,10 +309,12 @@ impl Model for SeedOss {
 
 impl Layer {
     fn byte_len(&self) -> usize {
-        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
-            .iter()
-            .map(|l| l.byte_len())
-            .sum()
+        [
+            &self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down,
+        ]
+        .iter()
+        .map(|l| l.byte_len())
+        .sum()
     }
 }
 
@@ -312,7 +341,12 @@ impl Reader<'_> {
     }
 
     /// A linear; its bias follows the outputs, so a row-parallel one is whole (and added on rank 0 alone).
-    fn linear(&self, name: &str, shard: Shard, bias: bool) -> std::result::Result<Linear, WeightError> {
+    fn linear(
+        &self,
+        name: &str,
+        shard: Shard,
+        bias: bool,
+    ) -> std::result::Result<Linear, WeightError> {
         let weight = self.matrix(&format!("{name}.weight"), shard)?;
         let bias_shard = match shard {
             Shard::Columns { .. } => Shard::Whole,
@@ -320,16 +354,28 @@ impl Reader<'_> {
         };
         let bias = bias && !(matches!(shard, Shard::Columns { .. }) && self.rank.rank > 0);
         let bias = match bias {
-            true => Some(self.checkpoint.source.vector(&format!("{name}.bias"), bias_shard)?),
+            true => Some(
+                self.checkpoint
+                    .source
+                    .vector(&format!("{name}.bias"), bias_shard)?,
+            ),
             false => None,
         };
         Ok(Linear::new(weight, bias))
     }
 
-    fn layer(&self, config: &SeedOssConfig, layer: usize) -> std::result::Result<Layer, WeightError> {
+    fn layer(
+        &self,
+        config: &SeedOssConfig,
+        layer: usize,
+    ) -> std::result::Result<Layer, WeightError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let (column, row) = (self.rank.column_parallel(), self.rank.row_parallel());
-        let (qkv, out, mlp) = (config.attention_bias, config.attention_out_bias, config.mlp_bias);
+        let (qkv, out, mlp) = (
+            config.attention_bias,
+            config.attention_out_bias,
+            config.mlp_bias,
+        );
         Ok(Layer {
             input_norm: self.norm(&name("input_layernorm.weight"))?,
             q: self.linear(&name("self_attn.q_proj"), column, qkv)?,

@@ -103,12 +103,24 @@ impl CustomOp3 for Read<'_> {
         let mut out = vec![0f32; q.len()];
         let (shape, sinks) = (self.0.shape, self.0.sinks);
         match (keys, values) {
-            (CpuStorage::F32(k), CpuStorage::F32(v)) => {
-                cpu::paged_attention(q, k.as_slice(), v.as_slice(), shape, &spans, sinks, &mut out)
-            }
-            (CpuStorage::BF16(k), CpuStorage::BF16(v)) => {
-                cpu::paged_attention(q, k.as_slice(), v.as_slice(), shape, &spans, sinks, &mut out)
-            }
+            (CpuStorage::F32(k), CpuStorage::F32(v)) => cpu::paged_attention(
+                q,
+                k.as_slice(),
+                v.as_slice(),
+                shape,
+                &spans,
+                sinks,
+                &mut out,
+            ),
+            (CpuStorage::BF16(k), CpuStorage::BF16(v)) => cpu::paged_attention(
+                q,
+                k.as_slice(),
+                v.as_slice(),
+                shape,
+                &spans,
+                sinks,
+                &mut out,
+            ),
             _ => bail!("paged_attention: keys and values must both be f32 or bf16"),
         }
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))

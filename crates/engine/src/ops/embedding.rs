@@ -21,7 +21,10 @@ impl Embedding {
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
         let hidden = self.table.cols();
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.table.rows()) {
-            candle_core::bail!("token id {id} is outside the embedding of {} rows", self.table.rows())
+            candle_core::bail!(
+                "token id {id} is outside the embedding of {} rows",
+                self.table.rows()
+            )
         }
         let mut out = vec![0f32; ids.len() * hidden];
         cpu::embed(self.table.weights(), hidden, ids, &mut out);

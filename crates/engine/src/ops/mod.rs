@@ -30,6 +30,9 @@ pub(crate) fn f32s_mut<'a>(
     };
     match storage {
         CpuStorage::F32(values) => Ok(&mut values[start..end]),
-        other => bail!("{op}: expected f32, got {:?}", candle_core::backend::BackendStorage::dtype(other)),
+        other => bail!(
+            "{op}: expected f32, got {:?}",
+            candle_core::backend::BackendStorage::dtype(other)
+        ),
     }
 }

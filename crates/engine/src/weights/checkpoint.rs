@@ -46,7 +46,9 @@ impl<'a> Checkpoint<'a> {
             let info = source.info(name).ok_or_else(|| {
                 WeightError::new(
                     source.origin(),
-                    format!("tensor {name} is missing; config.json promises it with shape {shape:?}"),
+                    format!(
+                        "tensor {name} is missing; config.json promises it with shape {shape:?}"
+                    ),
                 )
             })?;
             if &info.shape != shape {

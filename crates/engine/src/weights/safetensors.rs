@@ -58,7 +58,9 @@ impl SafetensorsFolder {
             if !single.is_file() {
                 return Err(WeightError::new(
                     folder,
-                    format!("holds neither {SINGLE} nor {INDEX}; give a folder of a safetensors checkpoint"),
+                    format!(
+                        "holds neither {SINGLE} nor {INDEX}; give a folder of a safetensors checkpoint"
+                    ),
                 ));
             }
             open_file(&single, &mut entries)?;
@@ -92,7 +94,9 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightError> {
         if !plain {
             return Err(WeightError::new(
                 path,
-                format!("names the shard {file:?}; shards must be plain .safetensors file names in the same folder"),
+                format!(
+                    "names the shard {file:?}; shards must be plain .safetensors file names in the same folder"
+                ),
             ));
         }
     }
@@ -103,8 +107,8 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightError> {
 }
 
 fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), WeightError> {
-    let file = File::open(path)
-        .map_err(|e| WeightError::new(path, format!("cannot be opened: {e}")))?;
+    let file =
+        File::open(path).map_err(|e| WeightError::new(path, format!("cannot be opened: {e}")))?;
     // SAFETY: the map is read-only. A file truncated by another process while mapped would raise SIGBUS, as for
     // every server that maps its weights; checkpoints are not rewritten in place.
     let map = unsafe { Mmap::map(&file) }
@@ -184,7 +188,10 @@ impl WeightSource for SafetensorsFolder {
         let [rows, cols] = entry.info.shape[..] else {
             return Err(WeightError::new(
                 &entry.info.file,
-                format!("tensor {name} has shape {:?}, not two dimensions", entry.info.shape),
+                format!(
+                    "tensor {name} has shape {:?}, not two dimensions",
+                    entry.info.shape
+                ),
             ));
         };
         let unsplittable = |what: &str, n: usize, world: usize| {
@@ -217,9 +224,7 @@ impl WeightSource for SafetensorsFolder {
                 let range = start..start + count * cols * size;
                 let mapped =
                     Matrix::mapped(Arc::clone(&entry.map), range.clone(), dtype, count, cols);
-                Ok(mapped.unwrap_or_else(|| {
-                    Matrix::copied(&entry.map[range], dtype, count, cols)
-                }))
+                Ok(mapped.unwrap_or_else(|| Matrix::copied(&entry.map[range], dtype, count, cols)))
             }
         }
     }
@@ -232,7 +237,9 @@ impl WeightSource for SafetensorsFolder {
             Shard::Rows { rank, world } => part(len, rank, world).ok_or_else(|| {
                 WeightError::new(
                     &entry.info.file,
-                    format!("tensor {name} has {len} values, which {world} ranks cannot share evenly"),
+                    format!(
+                        "tensor {name} has {len} values, which {world} ranks cannot share evenly"
+                    ),
                 )
             })?,
             Shard::Whole | Shard::Columns { .. } => (0, len),

@@ -4,7 +4,10 @@ use serde_json::json;
 
 /// tokenizer.json of a byte-level vocabulary without merges: three control tokens, then bytes at id `byte + 3`.
 pub fn tokenizer() -> serde_json::Value {
-    let printable = (33u32..=126).chain(161..=172).chain(174..=255).collect::<Vec<_>>();
+    let printable = (33u32..=126)
+        .chain(161..=172)
+        .chain(174..=255)
+        .collect::<Vec<_>>();
     let mut shifted = 256;
     let mut vocab = serde_json::Map::new();
     for byte in 0..256u32 {
