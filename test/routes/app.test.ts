@@ -6,9 +6,16 @@ const script = { steps: ['ok'] }
 const chatBody = { messages: [{ role: 'user', content: 'Hi' }] }
 const FOUR = ['message', 'type', 'param', 'code']
 
+const bearing = (key: string): RequestInit => ({ headers: { authorization: `Bearer ${key}` } })
+
+const preflight = (app: ReturnType<typeof appOver>['app'], origin: string) =>
+  app.request('/v1/chat/completions', {
+    method: 'OPTIONS',
+    headers: { origin, 'access-control-request-method': 'POST' },
+  })
+
 describe('keys', () => {
   const { get, post, send, engine } = appOver(script, { apiKeys: ['one', 'two'] })
-  const bearing = (key: string): RequestInit => ({ headers: { authorization: `Bearer ${key}` } })
 
   it('guard everything but the probes', async () => {
     for (const path of [
@@ -207,11 +214,6 @@ describe('a request', () => {
   })
 
   it('from another origin is allowed only where configured', async () => {
-    const preflight = (app: ReturnType<typeof appOver>['app'], origin: string) =>
-      app.request('/v1/chat/completions', {
-        method: 'OPTIONS',
-        headers: { origin, 'access-control-request-method': 'POST' },
-      })
     const closed = appOver(script).app
     const open = appOver(script, { allowedOrigins: ['http://a.example'], apiKeys: ['k'] }).app
     const allowed = 'access-control-allow-origin'

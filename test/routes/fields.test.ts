@@ -124,15 +124,17 @@ describe('a bad field is a 400 that names it', () => {
   })
 })
 
-describe('a good field', () => {
-  const samplingFor = async (fields: object): Promise<Any> => {
-    const { chat, engine } = appOver({ steps: ['x'] })
-    const { status, body } = await chat(fields)
-    expect(body.error).toBe(undefined)
-    expect(status).toBe(200)
-    return engine.requests[0]?.request
-  }
+const samplingFor = async (fields: object): Promise<Any> => {
+  const { chat, engine } = appOver({ steps: ['x'] })
+  const { status, body } = await chat(fields)
+  expect(body.error).toBe(undefined)
+  expect(status).toBe(200)
+  return engine.requests[0]?.request
+}
 
+const budget = async (fields: object) => (await samplingFor(fields)).thought
+
+describe('a good field', () => {
   it('may be null, unknown or ignored', async () => {
     const nulls = Object.fromEntries(
       'temperature top_p top_k n seed stop tools tool_choice logprobs top_logprobs stream stream_options response_format max_tokens logit_bias user functions chat_template reasoning_effort'
@@ -229,7 +231,6 @@ describe('a good field', () => {
   })
 
   it('sets the thinking budget, in the order of its names', async () => {
-    const budget = async (fields: object) => (await samplingFor(fields)).thought
     expect(await budget({})).not.toHaveProperty('budget')
     expect(await budget({ thinking_budget: -7 })).not.toHaveProperty('budget')
     expect(await budget({ thinking_budget: '64' })).toMatchObject({ budget: 64 })
