@@ -13,6 +13,9 @@ const GREEDY: f32 = 1e-5;
 /// Logits whose weights are summed before the running total is touched: a draw computes weights again only in one.
 const BLOCK: usize = 256;
 
+/// Bins of the histogram that finds the border of the nucleus: 1/32 each down to e^-88, where weights end.
+const BINS: usize = 88 * 32;
+
 /// The largest logit; `None` when a logit is NaN or +inf, or all are -inf.
 pub(super) fn maximum(logits: &[f32]) -> Option<f32> {
     let mut lanes = [f32::NEG_INFINITY; 16];
@@ -91,22 +94,15 @@ pub(super) fn sample(logits: &[f32], params: &SamplingParams, random: &mut Rando
             .over_row(logits, random)
             .or_else(|| position(logits, max));
     }
-    let mut candidates = if top_k < width {
-        draw.weigh(best(logits, top_k, draw.floor))
-    } else {
-        draw.heavy(logits, params.top_p)
-    };
-    let total = match params.top_p {
-        p if p < 1.0 && top_k < width => {
-            let all = candidates.iter().map(|c| c.weight).sum();
-            nucleus(&mut candidates, f64::from(p), all)
-        }
-        p if p < 1.0 => {
-            let all = draw.total(logits);
-            nucleus(&mut candidates, f64::from(p), all)
-        }
-        _ => candidates.iter().map(|c| c.weight).sum(),
-    };
+    let top_p = f64::from(params.top_p);
+    if top_k == width {
+        return draw.over_nucleus(logits, top_p, random);
+    }
+    let mut candidates = draw.weigh(best(logits, top_k, draw.floor));
+    let mut total = candidates.iter().map(|c| c.weight).sum();
+    if top_p < 1.0 {
+        total = nucleus(&mut candidates, top_p * total);
+    }
     candidates.sort_unstable_by_key(|c| c.id);
     let mut target = random.unit() * total;
     for candidate in &candidates {
@@ -145,10 +141,6 @@ impl Draw {
         sum(block, |logit| self.weight(logit))
     }
 
-    fn total(&self, logits: &[f32]) -> f64 {
-        logits.chunks(BLOCK).map(|b| self.block(b)).sum()
-    }
-
     /// Draws among all tokens that min_p lets pass.
     fn over_row(&self, logits: &[f32], random: &mut Random) -> Option<u32> {
         let sums: Vec<f64> = logits.chunks(BLOCK).map(|b| self.block(b)).collect();
@@ -185,23 +177,57 @@ impl Draw {
             .collect()
     }
 
-    /// The tokens heavy enough to lie in the nucleus: all tokens of weight below (1 - p) · total / vocabulary together
-    /// weigh less than (1 - p) · total, so the heavier ones already hold the mass p.
-    fn heavy(&self, logits: &[f32], top_p: f32) -> Vec<Candidate> {
-        let total = self.total(logits);
-        let bar = (1.0 - f64::from(top_p)) * total / logits.len() as f64 * 0.999;
-        // In terms of logits, which needs no weight for most tokens.
-        let lowest = f64::from(self.max) + bar.max(f64::MIN_POSITIVE).ln() / f64::from(self.scale);
-        let lowest = (lowest as f32).max(self.floor);
+    /// Draws among the fewest best tokens that hold `top_p` of the mass, without sorting or copying the row: a
+    /// histogram of weights by distance from the best logit shows in which bin the border lies, so only that bin's
+    /// tokens are ranked.
+    fn over_nucleus(&self, logits: &[f32], top_p: f64, random: &mut Random) -> Option<u32> {
+        let mut bins = vec![0.0f64; BINS];
+        let mut weights = [0.0f32; BLOCK];
+        for block in logits.chunks(BLOCK) {
+            for (weight, &logit) in weights.iter_mut().zip(block) {
+                *weight = self.weight(logit);
+            }
+            for (&weight, &logit) in weights.iter().zip(block) {
+                bins[self.bin(logit)] += f64::from(weight);
+            }
+        }
+        let target = top_p * bins.iter().sum::<f64>();
+        let (mut mass, mut bin) = (0.0, 0);
+        while bin + 1 < BINS && mass + bins[bin] < target {
+            mass += bins[bin];
+            bin += 1;
+        }
         let tokens = (0u32..).zip(logits.iter().copied());
-        self.weigh(tokens.filter(|(_, l)| *l >= lowest).collect())
+        let in_bin = |l: f32| l >= self.floor && self.bin(l) == bin;
+        let mut border = self.weigh(tokens.filter(|(_, l)| in_bin(*l)).collect());
+        mass += nucleus(&mut border, target - mass);
+        let last = border.last()?;
+        self.walk(logits, (last.id, last.logit), random.unit() * mass)
+    }
+
+    /// Bin of a logit: bins of 1/32 in units of the exponent, the last for all that weighs nothing.
+    fn bin(&self, logit: f32) -> usize {
+        (((self.max - logit) * self.scale * 32.0) as usize).min(BINS - 1)
+    }
+
+    /// The token at which the weights of the row's tokens not worse than `border`, in order of ids, pass `target`.
+    fn walk(&self, logits: &[f32], border: (u32, f32), mut target: f64) -> Option<u32> {
+        for (id, &logit) in (0u32..).zip(logits) {
+            if logit > border.1 || (logit == border.1 && id <= border.0) {
+                target -= f64::from(self.weight(logit));
+                if target < 0.0 {
+                    return Some(id);
+                }
+            }
+        }
+        // Rounding left a rest.
+        Some(border.0)
     }
 }
 
-/// Keeps the fewest best candidates that hold `p` of `all`, at least one, and returns their weight. Halves the
-/// candidates towards the border instead of sorting them.
-fn nucleus(candidates: &mut Vec<Candidate>, p: f64, all: f64) -> f64 {
-    let target = p * all;
+/// Keeps the fewest best candidates that weigh `target`, at least one, and returns their weight; the worst of them comes
+/// last. Halves the candidates towards the border instead of sorting them.
+fn nucleus(candidates: &mut Vec<Candidate>, target: f64) -> f64 {
     let by_rank = |a: &Candidate, b: &Candidate| better(&(a.id, a.logit), &(b.id, b.logit));
     let weight = |part: &[Candidate]| part.iter().map(|c| c.weight).sum::<f64>();
     // The best `low` weigh `mass`, which is too little; the best `high` are enough.
