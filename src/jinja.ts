@@ -2,7 +2,7 @@
 import { TemplateError } from './conversation.ts'
 import { globals } from './jinja/globals.ts'
 import { PythonInterpreter } from './jinja/interpreter.ts'
-import { newScope } from './jinja/package.ts'
+import { Scope } from './jinja/package.ts'
 import type { StringLike, Value } from './jinja/package.ts'
 import { parseTemplate } from './jinja/tokens.ts'
 import { isArray, isDict, isString, rangesOf } from './jinja/values.ts'
@@ -33,7 +33,7 @@ export function compileTemplate(source: string): CompiledTemplate {
   const program = guarded('cannot be parsed', () => parseTemplate(source))
   return {
     render(variables, options = {}) {
-      const scope = newScope()
+      const scope = new Scope()
       for (const [name, value] of globals(options.now ?? new Date())) scope.setVariable(name, value)
       for (const [name, value] of Object.entries(variables)) scope.setVariable(name, value)
       const limits = options.limits ?? limitsFor(Object.values(variables), source.length)

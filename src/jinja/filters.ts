@@ -207,7 +207,7 @@ function encodePart(text: string): string {
 }
 
 function map(value: Value, args: Arguments): Value {
-  const source = iterate('map', value)
+  const source = truth(value) ? iterate('map', value) : []
   const path = args.named.get('attribute')
   if (path) return list(source.map(attributeGetter(path, args.named.get('default'))))
   const name = args.requireText(0, 'filter').value

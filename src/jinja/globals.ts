@@ -1,9 +1,9 @@
 // The functions every template may call: range, raise_exception, strftime_now, dict and joiner.
 import { TemplateError } from '../conversation.ts'
-import { Arguments } from './arguments.ts'
-import type { Value } from './package.ts'
+import { Arguments, iterate } from './arguments.ts'
+import type { Key, Value } from './package.ts'
 import { str } from './python.ts'
-import { callable, dict, integer, isDict, list, string } from './values.ts'
+import { callable, dict, integer, isDict, keyOf, list, namespace, string } from './values.ts'
 import { spendSteps } from './work.ts'
 
 /** Names that mean something to every template, so no caller may set them. */
@@ -109,11 +109,28 @@ function joiner(args: Arguments): Value {
   })
 }
 
-function makeDict(args: Arguments): Value {
+/** What dict() and namespace() make of a dict or pairs, and named arguments. */
+function entriesOf(args: Arguments): Map<Key, Value> {
   const source = args.positional[0]
-  const entries = new Map(source && isDict(source) ? source.value : [])
+  const entries = new Map<Key, Value>()
+  const pairs = !source || isDict(source) ? [] : iterate(`${args.callee}()`, source)
+  if (source && isDict(source)) for (const [key, value] of source.value) entries.set(key, value)
+  for (const pair of pairs) {
+    const [key, value] = iterate(`${args.callee}()`, pair)
+    const name = key && keyOf(key)
+    if (name === undefined || !value) throw args.wrong('mapping', 'pairs', pair)
+    entries.set(name, value)
+  }
   for (const [key, value] of args.named) entries.set(key, value)
-  return dict(entries)
+  return entries
+}
+
+function makeNamespace(args: Arguments): Value {
+  const entries = entriesOf(args)
+  for (const name of entries.keys()) {
+    if (String(name).startsWith('_')) throw new TemplateError(`A namespace cannot hold '${name}'`)
+  }
+  return namespace(entries)
 }
 
 function raise(args: Arguments): Value {
@@ -125,7 +142,8 @@ export function globals(now: Date): [string, Value][] {
     ['range', range],
     ['raise_exception', raise],
     ['strftime_now', (args) => string(dateFormat(args.requireText(0, 'format').value, now))],
-    ['dict', makeDict],
+    ['dict', (args) => dict(entriesOf(args))],
+    ['namespace', makeNamespace],
     ['joiner', joiner],
   ]
   return bound.map(([name, body]) => [name, callable((args) => body(Arguments.ofCall(name, args)))])

@@ -4,8 +4,8 @@ import { Arguments } from './arguments.ts'
 import { applyFilter } from './filters.ts'
 import { methodOf } from './methods.ts'
 import { binary, item, slice, unary } from './operators.ts'
-import { newScope, PackageInterpreter, statementPrototype } from './package.ts'
-import type { FunctionLike, Key, Node, Scope, StringLike, Value } from './package.ts'
+import { PackageInterpreter, Scope, statementPrototype } from './package.ts'
+import type { FunctionLike, Key, Node, StringLike, Value } from './package.ts'
 import { str } from './python.ts'
 import {
   boolean,
@@ -57,12 +57,21 @@ export function prepare(node: unknown): void {
   if (typeof node !== 'object' || node === null) return
   const record = node as Record<string, unknown>
   for (const child of Object.values(record)) prepare(child)
+  if (record['type'] === 'For') record['countsLoop'] = mentions(record['body'], 'loop')
   if (record['type'] === 'Macro' || record['type'] === 'CallStatement') {
     const block = Object.create(statementPrototype) as Record<string, unknown>
     block['type'] = BLOCK
     block['statements'] = record['body']
     record['body'] = [block]
   }
+}
+
+function mentions(node: unknown, name: string): boolean {
+  if (Array.isArray(node)) return node.some((child) => mentions(child, name))
+  if (node instanceof Map) return [...node].some((pair) => mentions(pair, name))
+  if (typeof node !== 'object' || node === null) return false
+  if ((node as Node).type === 'Identifier' && (node as Node)['value'] === name) return true
+  return Object.values(node).some((child) => mentions(child, name))
 }
 
 export class PythonInterpreter extends PackageInterpreter {
@@ -95,7 +104,7 @@ export class PythonInterpreter extends PackageInterpreter {
       case 'Macro':
         return this.#define(node, scope)
       case 'FilterStatement':
-        return this.#filter(node['filter'], this.#print(node['body'], newScope(scope)), scope)
+        return this.#filter(node['filter'], this.#print(node['body'], new Scope(scope)), scope)
       case 'StringLiteral':
         return ownText(node['value'])
       case 'Identifier':
@@ -143,10 +152,10 @@ export class PythonInterpreter extends PackageInterpreter {
     let items = elementsOf(source)
     if (!items)
       throw new TemplateError(`A for loop cannot go through a value of type ${typeName(source)}`)
-    spendSteps(items.length)
+    spendSteps(3 * items.length)
     if (filtered) {
       items = items.filter((value) => {
-        const inner = newScope(scope)
+        const inner = new Scope(scope)
         bind(node['loopvar'], value, inner)
         return this.#true(node['iterable'].test, inner)
       })
@@ -154,23 +163,23 @@ export class PythonInterpreter extends PackageInterpreter {
     const builder = new TextBuilder()
     let completed = false
     for (let i = 0; i < items.length; i += 1) {
-      const inner = newScope(scope)
+      const inner = new Scope(scope)
       bind(node['loopvar'], items[i]!, inner)
-      inner.setVariable('loop', loopValue(items, i))
+      if (node['countsLoop']) inner.setVariable('loop', loopValue(items, i))
       builder.add(this.#print(node['body'], inner))
       const left = this.#leaving
       this.#leaving = null
       if (left === 'Break') break
       completed ||= left === null
     }
-    if (!completed) builder.add(this.#print(node['defaultBlock'], newScope(scope)))
+    if (!completed) builder.add(this.#print(node['defaultBlock'], new Scope(scope)))
     return builder.done()
   }
 
   #assign(node: Node, scope: Scope): Value {
     const value: Value = node['value']
       ? this.evaluate(node['value'], scope)
-      : this.#print(node['body'], newScope(scope))
+      : this.#print(node['body'], new Scope(scope))
     const target: Node = node['assignee']
     if (target.type !== 'MemberExpression') {
       bind(target, value, scope)
@@ -194,7 +203,7 @@ export class PythonInterpreter extends PackageInterpreter {
     scope.setVariable(
       name,
       callable((args, from) => {
-        const inner = newScope(scope)
+        const inner = new Scope(scope)
         const caller = from.variables.get('caller')
         if (caller && isFunction(caller)) inner.setVariable('caller', this.#printing(caller))
         return this.#printing(macro).value(args, inner)

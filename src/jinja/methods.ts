@@ -32,6 +32,7 @@ type Method<T> = (self: T, args: Arguments) => Value
 
 const LEADING = new RegExp(`^[${SPACE}]+`)
 const SPACES = new RegExp(`[${SPACE}]+`, 'g')
+const LINE_END = new RegExp('\\r\\n|[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]', 'g')
 const isSpace = new RegExp(`^[${SPACE}]$`)
 
 /** str.strip, lstrip and rstrip: of whitespace, or of the characters given. */
@@ -45,12 +46,11 @@ export function strip(
   const value = text.value
   let start = 0
   let end = value.length
-  const left = sides !== 'right'
-  const right = sides !== 'left'
-  while (left && start < end && drop(characterAt(value, start))) {
+  const drops = { left: sides !== 'right', right: sides !== 'left' }
+  while (drops.left && start < end && drop(characterAt(value, start))) {
     start += characterAt(value, start).length
   }
-  while (right && end > start && drop(characterBefore(value, end))) {
+  while (drops.right && end > start && drop(characterBefore(value, end))) {
     end -= characterBefore(value, end).length
   }
   return cut(text, start, end)
@@ -103,7 +103,8 @@ function splitAt(text: StringLike, separator: string, limit: number): StringLike
   }
   const parts: StringLike[] = []
   let at = 0
-  while (limit < 0 || parts.length < limit) {
+  const most = limit < 0 ? Infinity : limit
+  while (parts.length < most) {
     const next = text.value.indexOf(separator, at)
     if (next < 0) break
     parts.push(cut(text, at, next))
@@ -122,7 +123,8 @@ function split(text: StringLike, separator: StringLike | undefined, limit: numbe
   const parts: StringLike[] = []
   let at = LEADING.exec(text.value)?.[0].length ?? 0
   SPACES.lastIndex = at
-  while (at < text.value.length && (limit < 0 || parts.length < limit)) {
+  const most = limit < 0 ? Infinity : limit
+  while (at < text.value.length && parts.length < most) {
     SPACES.lastIndex = at
     const space = SPACES.exec(text.value)
     parts.push(cut(text, at, space?.index ?? text.value.length))
@@ -159,7 +161,7 @@ function lastSpace(text: string): string {
 function splitLines(text: StringLike, keep: boolean): StringLike[] {
   const lines: StringLike[] = []
   let at = 0
-  for (const match of text.value.matchAll(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g)) {
+  for (const match of text.value.matchAll(LINE_END)) {
     lines.push(cut(text, at, match.index + (keep ? match[0].length : 0)))
     at = match.index + match[0].length
   }

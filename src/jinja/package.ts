@@ -26,11 +26,19 @@ export interface FunctionLike extends Value {
   readonly value: Call
 }
 
-/** The package's Environment: one scope of variables. */
-export interface Scope {
-  readonly variables: Map<string, Value>
-  readonly parent?: Scope
-  setVariable(name: string, value: Value): Value
+/** One scope of variables: the package's Environment as far as it and we look into it. */
+export class Scope {
+  readonly variables = new Map<string, Value>()
+  readonly parent: Scope | undefined
+
+  constructor(parent?: Scope) {
+    this.parent = parent
+  }
+
+  setVariable(name: string, value: Value): Value {
+    this.variables.set(name, value)
+    return value
+  }
 }
 
 /** A node of the parsed template; the fields depend on `type`. */
@@ -58,10 +66,6 @@ const { Environment, Interpreter, tokenize, parse } = jinja as unknown as {
 
 export { Interpreter as PackageInterpreter, parse, tokenize }
 
-export function newScope(parent?: Scope): Scope {
-  return new Environment(parent)
-}
-
 // The value classes are not exported: an Environment makes one of each.
 function classOf<T extends Value>(sample: unknown): new (value?: T['value']) => T {
   return new Environment().set('sample', sample).constructor as new (value?: T['value']) => T
@@ -76,11 +80,16 @@ export const ArrayValue = classOf<ArrayLike>([])
 export const ObjectValue = classOf<MapLike>({})
 export const FunctionValue = classOf<FunctionLike>(() => null)
 
-/** TupleValue and the classes of special calls come out of a tiny evaluation. */
-const scratch = new Interpreter(newScope())
+/** TupleValue comes out of a tiny evaluation, NamespaceValue out of a call. */
+const scratch = new Environment()
 const tupleOf = parse(tokenize('{{ (1, 2) }}', { lstrip_blocks: true, trim_blocks: true }))
-export const TupleValue = scratch.evaluate(tupleOf['body'][0] as Node, newScope())
+export const TupleValue = new Interpreter(scratch).evaluate(tupleOf['body'][0] as Node, scratch)
   .constructor as new (value?: Value[]) => ArrayLike
+
+export const NamespaceValue = (scratch.variables.get('namespace') as FunctionLike).value(
+  [],
+  scratch
+).constructor as new (value: Map<Key, Value>) => MapLike
 
 /** Every node's common ancestor class: our own nodes carry its prototype so the package walks into them. */
 export const statementPrototype: object = Object.getPrototypeOf(

@@ -42,7 +42,8 @@ export function floatText(value: number): string {
 
 /** A number with a fixed count of decimals; a tie goes to the even digit, where JavaScript's goes up. */
 export function fixed(value: number, decimals: number): string {
-  if (Math.abs(value) >= 1e21) return Number.isFinite(value) ? `${BigInt(value)}.${'0'.repeat(decimals)}` : floatText(value)
+  if (Math.abs(value) >= 1e21)
+    return Number.isFinite(value) ? `${BigInt(value)}.${'0'.repeat(decimals)}` : floatText(value)
   const exact = value.toFixed(Math.min(100, decimals + 30))
   const text = value.toFixed(decimals)
   const cut = exact.indexOf('.') + 1 + decimals

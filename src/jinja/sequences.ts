@@ -82,6 +82,8 @@ function selecting(wanted: boolean, byAttribute: boolean) {
     const rest = byAttribute ? args.positional.slice(1) : args.positional
     const getter = byAttribute ? attributeGetter(args.require(0, 'attribute')) : (v: Value) => v
     const test = rest[0] && str(rest[0]).value
+    // Python's generator never starts on what is empty, None included.
+    if (!truth(value)) return list([])
     const passes = (v: Value): boolean =>
       test === undefined ? truth(v) : applyTest(test, v, rest.slice(1))
     return list(iterate(args.callee, value).filter((v) => passes(getter(v)) === wanted))

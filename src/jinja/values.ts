@@ -5,6 +5,7 @@ import {
   FloatValue,
   FunctionValue,
   IntegerValue,
+  NamespaceValue,
   NullValue,
   ObjectValue,
   StringValue,
@@ -53,6 +54,7 @@ export const float = (value: number): Value => new FloatValue(value)
 export const list = (value: Value[]): ArrayLike => new ArrayValue(value)
 export const tuple = (value: Value[]): ArrayLike => new TupleValue(value)
 export const dict = (value: Map<Key, Value>): MapLike => new ObjectValue(value)
+export const namespace = (value: Map<Key, Value>): MapLike => new NamespaceValue(value)
 export const callable = (value: Call): FunctionLike => new FunctionValue(value)
 
 export function integer(value: number | bigint): NumberLike {
@@ -73,6 +75,7 @@ export const isDict = (v: Value): v is MapLike =>
   v.type === 'ObjectValue' || v.type === 'KeywordArgumentsValue'
 export const isNamespace = (v: Value): v is MapLike => v.type === 'NamespaceValue'
 export const isFunction = (v: Value): v is FunctionLike => v.type === 'FunctionValue'
+// oxlint-disable-next-line no-underscore-dangle -- the package's name
 export const truth = (v: Value): boolean => v.__bool__().value
 
 /** A number as Python's arithmetic sees it: booleans are 0 and 1. */

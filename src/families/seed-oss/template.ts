@@ -232,13 +232,15 @@ function cutAtTag({ text, ranges }: Rendered, tag: string): Rendered {
   return { text: text.slice(0, end), ranges: ranges.map((offset) => Math.min(offset, end)) }
 }
 
+function isControl(piece: PromptPiece | undefined, text: string): boolean {
+  return piece?.control === true && piece.text === text
+}
+
 /**
  * The first template version leaves a zero-budget prompt inside an open reflection for the model to close;
  * we close it with the words the second version uses. Returns what was appended.
  */
 function closeThought(pieces: PromptPiece[]): string {
-  const isControl = (piece: PromptPiece | undefined, text: string): boolean =>
-    piece?.control === true && piece.text === text
   if (!isControl(pieces.at(-1), REFLECT) || !isControl(pieces.at(-2), THINK)) return ''
   const added: PromptPiece[] = [
     { text: ZERO_BUDGET, control: false },
