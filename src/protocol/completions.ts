@@ -1,12 +1,11 @@
 // Checks a Completions body; routes/completions.ts asks.
 import { z } from 'zod'
-import { invalid, unsupported } from '../errors.ts'
+import { contextExceeded, invalid, unsupported } from '../errors.ts'
 import { MAX_CHOICES, MAX_LOGPROBS, refuseUnsupported, samplingFields } from './sampling.ts'
-import { check, integer } from './schema.ts'
+import { check, integer, tokenIdsOf } from './schema.ts'
 
 const MAX_TOKENS = 2 ** 31 - 1
 const MAX_PROMPTS = 1024
-const ids = z.array(integer(0, MAX_TOKENS)).min(1, 'must not be empty')
 
 const completionSchema = z.looseObject({
   ...samplingFields,
@@ -46,20 +45,19 @@ const single = (value: unknown): Prompt | undefined => {
   return Array.isArray(value) && typeof value[0] === 'number' ? (value as number[]) : undefined
 }
 
-const whole = (prompt: Prompt, param: string): Prompt => {
+const whole = (prompt: Prompt, param: string, context: number): Prompt => {
   if (prompt === '') throw invalid(param, `'${param}' must not be empty`)
   if (typeof prompt === 'string') return prompt
-  const parsed = ids.safeParse(prompt)
-  if (parsed.success) return parsed.data
-  throw invalid(param, `Invalid value for '${param}': token ids must be integers from 0 on`)
+  if (prompt.length > context) throw contextExceeded(context, `${prompt.length} tokens`, param)
+  return tokenIdsOf(prompt, param)
 }
 
-/** The prompts of a request: one or many, of text or of token ids. */
-export const promptsOf = ({ prompt }: { prompt?: unknown }): Prompt[] => {
+/** The prompts of a request: one or many, of text or of token ids, none longer than the context. */
+export const promptsOf = ({ prompt }: { prompt?: unknown }, context: number): Prompt[] => {
   if (prompt === undefined || prompt === null)
     throw invalid('prompt', `Missing required field 'prompt'`)
   const one = single(prompt)
-  if (one !== undefined) return [whole(one, 'prompt')]
+  if (one !== undefined) return [whole(one, 'prompt', context)]
   if (!Array.isArray(prompt))
     throw invalid(
       'prompt',
@@ -76,6 +74,6 @@ export const promptsOf = ({ prompt }: { prompt?: unknown }): Prompt[] => {
         param,
         `'${param}' must be a string or a non-empty array of token ids, as the first is`
       )
-    return whole(inner, param)
+    return whole(inner, param, context)
   })
 }

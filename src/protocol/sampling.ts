@@ -112,7 +112,11 @@ export const refuseUnsupported = (body: { [field: string]: unknown }): void => {
     )
 }
 
-const withinVocabulary = (ids: number[], field: string, { vocabulary }: ModelInfo): number[] => {
+const withinVocabulary = (
+  ids: number[],
+  field: string,
+  { realVocabulary: vocabulary }: ModelInfo
+): number[] => {
   const at = ids.findIndex((id) => id >= vocabulary)
   if (at >= 0)
     throw invalid(
@@ -124,7 +128,7 @@ const withinVocabulary = (ids: number[], field: string, { vocabulary }: ModelInf
 
 const biases = (
   bias: { [id: string]: number },
-  { vocabulary }: ModelInfo
+  { realVocabulary: vocabulary }: ModelInfo
 ): Sampling['logitBias'] => {
   const entries = Object.entries(bias)
   if (entries.length > MAX_BIASES)
@@ -163,7 +167,8 @@ export const samplingOf = (
   const sampling: Sampling = {
     temperature: request.temperature ?? defaults.temperature ?? 1,
     topK: Math.max(request.top_k ?? defaults.topK ?? 0, 0),
-    topP: request.top_p ?? defaults.topP ?? 1,
+    // OpenAI lets it be 0, which keeps the likeliest token only.
+    topP: Math.max(request.top_p ?? defaults.topP ?? 1, Number.EPSILON),
     minP: request.min_p ?? defaults.minP ?? 0,
     repetitionPenalty: request.repetition_penalty ?? defaults.repetitionPenalty ?? 1,
     presencePenalty: request.presence_penalty ?? 0,

@@ -73,3 +73,17 @@ export const check = <T extends z.ZodType>(schema: T, body: unknown): z.output<T
   if (!result.success) throw asError(result.error, body)
   return result.data
 }
+
+/** A list of token ids, checked in a plain loop: it may have as many as a context has tokens. */
+export const tokenIdsOf = (value: unknown, param: string): number[] => {
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid(param, `'${param}' must be a non-empty array of token ids`)
+  for (const [at, id] of value.entries()) {
+    if (!Number.isInteger(id) || id < 0)
+      throw invalid(
+        `${param}[${at}]`,
+        `Invalid value for '${param}[${at}]': token ids are integers from 0 on`
+      )
+  }
+  return value as number[]
+}

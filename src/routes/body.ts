@@ -9,6 +9,10 @@ export interface JsonBody {
 
 /** Nesting that no honest request reaches; recursion over more would exhaust the stack. */
 const MAX_DEPTH = 64
+/** Values that no honest request holds, but for token ids; each one that is wrong costs a check an object. */
+const MAX_VALUES = 250_000
+/** Fields that may be long lists of token ids, which their routes check one by one. */
+const TOKEN_FIELDS = new Set(['prompt', 'tokens'])
 
 const tooLarge = (limit: number): ApiError =>
   new ApiError(
@@ -50,16 +54,26 @@ const readBytes = async (request: Request, limit: number): Promise<Uint8Array> =
   }
 }
 
-const children = (value: unknown): unknown[] =>
-  typeof value === 'object' && value !== null ? Object.values(value) : []
-
-const tooDeep = (value: unknown): boolean => {
-  let level = children(value)
-  for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH) return true
-    level = level.flatMap(children)
+/** What is wrong with how much a body holds, found without recursion and before anything looks closer. */
+const excess = (body: object): string | undefined => {
+  let count = 0
+  for (const [key, root] of Object.entries(body)) {
+    let level: unknown[] = [root]
+    for (let depth = 2; level.length > 0; depth += 1) {
+      const next: unknown[] = []
+      for (const value of level) {
+        if (typeof value !== 'object' || value === null) continue
+        const inner: unknown[] = Array.isArray(value) ? value : Object.values(value)
+        if (!TOKEN_FIELDS.has(key)) count += inner.length
+        for (const one of inner) if (typeof one === 'object' && one !== null) next.push(one)
+      }
+      if (depth > MAX_DEPTH && level.length > 0)
+        return `it is nested more than ${MAX_DEPTH} levels deep`
+      if (count > MAX_VALUES) return `it holds more than ${MAX_VALUES} values`
+      level = next
+    }
   }
-  return false
+  return undefined
 }
 
 const notJson = (why: string): ApiError =>
@@ -81,9 +95,13 @@ const parse = (bytes: Uint8Array): JsonBody => {
       error instanceof RangeError ? 'it is nested too deeply' : (error as Error).message
     )
   }
-  if (tooDeep(value)) throw notJson(`it is nested more than ${MAX_DEPTH} levels deep`)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw notJson('it must be an object')
+  const wrong = excess(value)
+  if (wrong !== undefined)
+    throw new ApiError(400, `The request body is not acceptable: ${wrong}`, {
+      code: 'invalid_json',
+    })
   return { text, value: value as JsonBody['value'] }
 }
 

@@ -89,7 +89,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
   const { engine } = model
   const { info } = engine
   const delivery = deliveryOf(request, settings)
-  const written = promptsOf(request)
+  const written = promptsOf(request, info.maxModelLen)
   const n = request.n ?? 1
   if (written.length * n > MAX_SEQUENCES)
     throw invalid('prompt', `The prompts times 'n' make more than ${MAX_SEQUENCES} completions`)

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { invalid } from '../errors.ts'
 import { checkChatPrompt } from '../protocol/chat.ts'
-import { check, integer } from '../protocol/schema.ts'
+import { check, tokenIdsOf } from '../protocol/schema.ts'
 import { tokenText } from '../stream/logprobs.ts'
 import { type JsonBody, readBody } from './body.ts'
 import { render } from './chat.ts'
@@ -13,11 +13,6 @@ const tokenizeSchema = z.looseObject({
   prompt: z.string().nullish(),
   add_special_tokens: z.boolean().nullish(),
   return_token_strs: z.boolean().nullish(),
-})
-
-const detokenizeSchema = z.looseObject({
-  model: z.string().nullish(),
-  tokens: z.array(integer(0, 2 ** 31 - 1)),
 })
 
 const idsOf = async (house: House, body: JsonBody, prompt: string | null | undefined) => {
@@ -47,8 +42,8 @@ export const tokenize = async (house: House, ask: Ask): Promise<Response> => {
 
 export const detokenize = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
-  const { tokens, model: name } = check(detokenizeSchema, body.value)
-  const { engine } = modelFor(house, name)
+  const { engine } = modelFor(house, body.value.model)
+  const tokens = tokenIdsOf(body.value.tokens, 'tokens')
   const { vocabulary } = engine.info
   const at = tokens.findIndex((id) => id >= vocabulary)
   if (at >= 0)

@@ -118,6 +118,17 @@ describe('bodies', () => {
     expect(response.status).toBe(413)
   })
 
+  it('of a million wrong values are refused before each is looked at', async () => {
+    const { post: take } = appOver(script, { maxBody: 1 << 25 })
+    const begun = performance.now()
+    const messages = Array.from({ length: 1_000_000 }, () => 1)
+    const { status, body } = await take(path, { messages })
+    expect(status).toBe(400)
+    expect(body.error.message).toContain('250000 values')
+    expect((await take('/detokenize', { tokens: messages })).status).toBe(200)
+    expect(performance.now() - begun).toBeLessThan(5000)
+  })
+
   it('never come back by the megabyte', async () => {
     const { body } = await post(path, { ...chatBody, reasoning_effort: 7, model: 'm'.repeat(4000) })
     expect(JSON.stringify(body).length).toBeLessThan(1500)
