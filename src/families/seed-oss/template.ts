@@ -100,7 +100,7 @@ function keptMessages(conversation: Conversation): [Message, number][] {
 }
 
 function callerVariables(conversation: Conversation): Record<string, Value> {
-  const variables: Record<string, Value> = {}
+  const variables = Object.create(null) as Record<string, Value>
   for (const [name, value] of Object.entries(conversation.templateVariables)) {
     if (name === 'thinking_budget' || value === undefined) continue
     if (RESERVED.has(name)) {
