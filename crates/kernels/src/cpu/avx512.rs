@@ -8,6 +8,28 @@ use super::simd::{Kernel, Simd};
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
+impl Avx512 {
+    /// Four vectors folded to a quarter each, lane i + lane i + 8, then i + i + 4, side by side.
+    #[inline(always)]
+    unsafe fn quarters([a, b, c, d]: [Self; 4]) -> __m512 {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let ab = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x44>(a.0, b.0),
+                _mm512_shuffle_f32x4::<0xee>(a.0, b.0),
+            );
+            let cd = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x44>(c.0, d.0),
+                _mm512_shuffle_f32x4::<0xee>(c.0, d.0),
+            );
+            _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x88>(ab, cd),
+                _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+            )
+        }
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 unsafe fn enter<K: Kernel>(kernel: K) {
     // SAFETY: this function's features are those of Avx512; the rest is the caller's promise.
@@ -187,28 +209,42 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn sum4(vectors: [Self; 4]) -> [f32; 4] {
-        let [a, b, c, d] = vectors;
         // SAFETY: the contract of `Simd`.
         unsafe {
-            // Halves of a and b side by side, likewise c and d: lane i + lane i + 8.
-            let ab = _mm512_add_ps(
-                _mm512_shuffle_f32x4::<0x44>(a.0, b.0),
-                _mm512_shuffle_f32x4::<0xee>(a.0, b.0),
-            );
-            let cd = _mm512_add_ps(
-                _mm512_shuffle_f32x4::<0x44>(c.0, d.0),
-                _mm512_shuffle_f32x4::<0xee>(c.0, d.0),
-            );
-            // One quarter for each vector: i + i + 4; then i + i + 2 and i + i + 1 inside quarters.
-            let quarters = _mm512_add_ps(
-                _mm512_shuffle_f32x4::<0x88>(ab, cd),
-                _mm512_shuffle_f32x4::<0xdd>(ab, cd),
-            );
+            let quarters = Self::quarters(vectors);
+            // i + i + 2 and i + i + 1 inside quarters.
             let pairs = _mm512_add_ps(quarters, _mm512_permute_ps::<0b01_00_11_10>(quarters));
             let sums = _mm512_add_ps(pairs, _mm512_permute_ps::<0b10_11_00_01>(pairs));
             let gathered = _mm512_maskz_compress_ps(0x1111, sums);
             let mut out = [0f32; 4];
             _mm_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps128(gathered));
+            out
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum16(vectors: [[Self; 4]; 4]) -> [[f32; 4]; 4] {
+        let [a, b, c, d] = vectors;
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let (a, b) = (Self::quarters(a), Self::quarters(b));
+            let (c, d) = (Self::quarters(c), Self::quarters(d));
+            // i + i + 2, two lanes of each; then i + i + 1: quarter n has sum n of a, b, c and d.
+            let ab = _mm512_add_ps(
+                _mm512_shuffle_ps::<0x44>(a, b),
+                _mm512_shuffle_ps::<0xee>(a, b),
+            );
+            let cd = _mm512_add_ps(
+                _mm512_shuffle_ps::<0x44>(c, d),
+                _mm512_shuffle_ps::<0xee>(c, d),
+            );
+            let sums = _mm512_add_ps(
+                _mm512_shuffle_ps::<0x88>(ab, cd),
+                _mm512_shuffle_ps::<0xdd>(ab, cd),
+            );
+            let turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let mut out = [[0f32; 4]; 4];
+            _mm512_storeu_ps(out.as_mut_ptr().cast(), _mm512_permutexvar_ps(turned, sums));
             out
         }
     }

@@ -92,15 +92,12 @@ impl Block<'_> {
         } else {
             cached
         };
-        let mut ahead = Ahead {
-            keys: job.keys.as_ptr().wrapping_add(following).cast(),
-            values: job.values.as_ptr().wrapping_add(cached).cast(),
-            at: 0,
-            bytes: len * size_of::<E>(),
-            lines: (len * size_of::<E>())
-                .div_ceil(4 * queries * positions.len())
-                .max(1),
-        };
+        let mut ahead = Ahead::new(
+            job.keys.as_ptr().wrapping_add(following),
+            job.values.as_ptr().wrapping_add(cached),
+            len,
+            queries * positions.len() / 16,
+        );
         let start = (positions.start - page) * self.width;
         // SAFETY: the positions lie in one page, inside the cache and the page buffer.
         unsafe {
@@ -163,10 +160,17 @@ impl Block<'_> {
                     }
                     d += S::LANES;
                 }
-                for j in 0..Q {
-                    let sums = S::sum4([acc[j][0], acc[j][1], acc[j][2], acc[j][3]]);
-                    let to = scores.add(j * columns + column + key);
-                    std::ptr::copy_nonoverlapping(sums.as_ptr(), to, 4);
+                let to = scores.add(column + key);
+                if Q == 4 {
+                    let sums = S::sum16([acc[0], acc[1 % Q], acc[2 % Q], acc[3 % Q]]);
+                    for j in 0..Q {
+                        std::ptr::copy_nonoverlapping(sums[j].as_ptr(), to.add(j * columns), 4);
+                    }
+                } else {
+                    for j in 0..Q {
+                        let sums = S::sum4(acc[j]);
+                        std::ptr::copy_nonoverlapping(sums.as_ptr(), to.add(j * columns), 4);
+                    }
                 }
             }
         }
@@ -231,9 +235,24 @@ impl Block<'_> {
             widen::<S, E>(values, shape.head_dim, self.width, &mut self.page[start..]);
         }
         let queries = states.max.len();
+        let next = page + shape.page_size;
+        let end = rows
+            .seen(shape, queries - 1)
+            .end
+            .min(origin + shape.block());
+        let following = if next < end {
+            job.slot(rows, next)
+        } else {
+            cached
+        };
+        let following = job.values.as_ptr().wrapping_add(following);
+        let len = positions.len() * shape.head_dim;
+        let mut ahead = Ahead::new(following, following, len, queries / 2);
         let mut i = 0;
         while i < queries {
             let seen = clip(rows.seen(shape, i), page, &positions);
+            // SAFETY: any address may be prefetched.
+            unsafe { ahead.step::<S>() }
             // Two queries that see the same values share their loads.
             let pair = i + 1 < queries && clip(rows.seen(shape, i + 1), page, &positions) == seen;
             if !seen.is_empty() {
@@ -321,8 +340,10 @@ impl Block<'_> {
 /// What will be read next, asked for line by line while there is arithmetic to do: pages lie scattered,
 /// so the hardware cannot guess them.
 struct Ahead {
-    keys: *const u8,
-    values: *const u8,
+    /// Wanted at once.
+    near: *const u8,
+    /// Wanted a little later.
+    far: *const u8,
     at: usize,
     bytes: usize,
     /// Lines of each in a step.
@@ -330,14 +351,27 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// `len` elements from each of two places, spread over about so many steps.
+    fn new<E>(near: *const E, far: *const E, len: usize, steps: usize) -> Self {
+        let bytes = len * size_of::<E>();
+        let lines = bytes.div_ceil(64 * steps.max(1));
+        Self {
+            near: near.cast(),
+            far: far.cast(),
+            at: 0,
+            bytes,
+            lines,
+        }
+    }
+
     #[inline(always)]
     unsafe fn step<S: Simd>(&mut self) {
         for _ in 0..self.lines {
             if self.at < self.bytes {
                 // SAFETY: any address may be prefetched.
                 unsafe {
-                    S::prefetch_far(self.keys.wrapping_add(self.at));
-                    S::prefetch_far(self.values.wrapping_add(self.at));
+                    S::prefetch(self.near.wrapping_add(self.at));
+                    S::prefetch_far(self.far.wrapping_add(self.at));
                 }
                 self.at += 64;
             }

@@ -65,6 +65,13 @@ pub trait Simd: Copy {
     unsafe fn sum(self) -> f32;
     /// Four sums over lanes at once, each with the tree of [`Simd::sum`].
     unsafe fn sum4(vectors: [Self; 4]) -> [f32; 4];
+    /// Sixteen sums over lanes at once, each with the tree of [`Simd::sum`].
+    #[inline(always)]
+    unsafe fn sum16(vectors: [[Self; 4]; 4]) -> [[f32; 4]; 4] {
+        let [a, b, c, d] = vectors;
+        // SAFETY: no memory is touched.
+        unsafe { [Self::sum4(a), Self::sum4(b), Self::sum4(c), Self::sum4(d)] }
+    }
     /// Largest lane.
     unsafe fn max_lane(self) -> f32;
 
