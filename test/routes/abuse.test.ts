@@ -63,7 +63,7 @@ const ROUTES: [path: string, base: object][] = [
 ]
 
 describe('any value in any field', () => {
-  it.each(ROUTES)('of %s is never our mistake', async (path, base) => {
+  it.each(ROUTES)('of %s is never our mistake', { timeout: 60_000 }, async (path, base) => {
     const { send } = appOver({ steps: ['ok'] })
     const all = FIELDS.flatMap((field) => VALUES.map((value) => ({ field, value })))
     for (const { field, value } of all) {
