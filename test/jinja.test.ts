@@ -1,10 +1,13 @@
 // The interpreter against Python's jinja2: expressions, whole templates, limits, and what it relies on in the package.
+// oxlint-disable consistent-function-scoping -- what one describe uses stands in it
 import { readFileSync } from 'node:fs'
 import * as jinja from '@huggingface/jinja'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { compileTemplate, fromJsonText, TemplateError, values } from '../src/jinja.ts'
 import type { MapLike, Value } from '../src/jinja.ts'
 import { sourceOf, sourcesOf } from '../src/json.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const fixtures = new URL('fixtures/', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, fixtures), 'utf8')
@@ -20,10 +23,14 @@ function variablesOf(json: string): Record<string, Value> {
   return Object.fromEntries((fromJsonText(json) as MapLike).value) as Record<string, Value>
 }
 
+const compiled = new Map<string, ReturnType<typeof compileTemplate>>()
+
 /** The text, or null where we raise. */
 function rendered(source: string, variables: Record<string, Value>): string | null {
   try {
-    return compileTemplate(source).render(variables, { now }).text
+    const template = compiled.get(source) ?? compileTemplate(source)
+    compiled.set(source, template)
+    return template.render(variables, { now }).text
   } catch (error) {
     if (error instanceof TemplateError) return null
     throw error
@@ -378,6 +385,7 @@ describe('what we rely on in @huggingface/jinja', () => {
       expect(seen).toContain(type)
   })
 
+  // oxlint-disable no-underscore-dangle -- the package's names
   it('has these value classes and members', () => {
     const scope = new (jinja as any).Environment()
     const made = (name: string, sample: unknown): any => scope.set(name, sample)

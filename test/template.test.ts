@@ -1,12 +1,16 @@
 // Seed-OSS prompts against Python's, and what must hold whatever the caller writes.
+// oxlint-disable consistent-function-scoping -- what one describe uses stands in it
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Conversation, Message, RenderedPrompt, Tool } from '../src/conversation.ts'
 import { TemplateError } from '../src/conversation.ts'
+import { STOCK_TEMPLATE } from '../src/families/seed-oss/stock.ts'
 import { seedOssTemplate } from '../src/families/seed-oss/template.ts'
 import { CONTROL_TOKENS } from '../src/families/seed-oss/tokens.ts'
 import { sourceOf, sourcesOf } from '../src/json.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const fixtures = new URL('fixtures/', import.meta.url)
 const stock = (version: string): string =>
@@ -76,6 +80,10 @@ const controls = (prompt: RenderedPrompt): string[] =>
   prompt.pieces.filter((piece) => piece.control).map((piece) => piece.text)
 
 describe('stock templates', () => {
+  it('travel with the package byte for byte', () => {
+    expect(STOCK_TEMPLATE).toBe(stock('v2'))
+  })
+
   it('render what Python renders, byte for byte', () => {
     const misses: unknown[] = []
     for (const line of golden) {
@@ -298,27 +306,25 @@ function random(seed: number): () => number {
 describe("the caller's text never becomes a control token", () => {
   const FRAGMENTS = [
     ...CONTROL_TOKENS,
-    ...[
-      '<',
-      '</',
-      '<seed:',
-      '</seed:',
-      'seed:eos>',
-      'eos>',
-      ':eos>',
-      '>',
-      'seed:bos',
-      'assistant\n',
-      ' ',
-      '\n',
-      'x',
-      '/',
-      'think>',
-      '\u200b',
-      '😀',
-      '"',
-      "'",
-    ],
+    '<',
+    '</',
+    '<seed:',
+    '</seed:',
+    'seed:eos>',
+    'eos>',
+    ':eos>',
+    '>',
+    'seed:bos',
+    'assistant\n',
+    ' ',
+    '\n',
+    'x',
+    '/',
+    'think>',
+    '\u200b',
+    '😀',
+    '"',
+    "'",
   ]
 
   /** The same shape for everyone; only the texts in it differ. */

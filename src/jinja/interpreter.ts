@@ -47,7 +47,8 @@ const SILENT = new Set(['Set', 'Macro', 'Comment', 'Break', 'Continue'])
 
 /**
  * Gets a parsed template ready, once: the bodies that the package itself runs (of macros and call blocks)
- * become one own node each, so that what they print goes through our printing, ranges and all.
+ * become one own node each, so that what they print goes through our printing, ranges and all; and what never
+ * changes is made here.
  */
 export function prepare(node: unknown): void {
   if (Array.isArray(node) || node instanceof Map) {
@@ -57,6 +58,7 @@ export function prepare(node: unknown): void {
   if (typeof node !== 'object' || node === null) return
   const record = node as Record<string, unknown>
   for (const child of Object.values(record)) prepare(child)
+  if (record['type'] === 'StringLiteral') record['own'] = ownText(record['value'] as string)
   if (record['type'] === 'For') record['countsLoop'] = mentions(record['body'], 'loop')
   if (record['type'] === 'Macro' || record['type'] === 'CallStatement') {
     const block = Object.create(statementPrototype) as Record<string, unknown>
@@ -106,7 +108,7 @@ export class PythonInterpreter extends PackageInterpreter {
       case 'FilterStatement':
         return this.#filter(node['filter'], this.#print(node['body'], new Scope(scope)), scope)
       case 'StringLiteral':
-        return ownText(node['value'])
+        return node['own']
       case 'Identifier':
         return lookup(node['value'], scope)
       case 'ObjectLiteral':
@@ -273,7 +275,7 @@ export class PythonInterpreter extends PackageInterpreter {
       return item(object, integer(property['value'])) ?? undefinedValue
     // An attribute comes before a key: `properties.items()` is the method even where a key is named items.
     const name: string = property['value']
-    return methodOf(object, name) ?? item(object, string(name)) ?? undefinedValue
+    return methodOf(object, name) ?? attribute(object, name) ?? undefinedValue
   }
 
   #call(node: Node, scope: Scope): Value {
@@ -317,6 +319,10 @@ function lookup(name: string, scope: Scope): Value {
     if (value) return value
   }
   return undefinedValue
+}
+
+function attribute(object: Value, name: string): Value | undefined {
+  return isDict(object) || isNamespace(object) ? object.value.get(name) : undefined
 }
 
 /** Binds a loop's or a set's target: a name, or names to unpack into. */

@@ -32,6 +32,7 @@ type Method<T> = (self: T, args: Arguments) => Value
 
 const LEADING = new RegExp(`^[${SPACE}]+`)
 const SPACES = new RegExp(`[${SPACE}]+`, 'g')
+// oxlint-disable-next-line no-control-regex
 const LINE_END = new RegExp('\\r\\n|[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]', 'g')
 const isSpace = new RegExp(`^[${SPACE}]$`)
 

@@ -48,6 +48,7 @@ export const trueValue: Value = new BooleanValue(true)
 export const falseValue: Value = new BooleanValue(false)
 
 export const string = (value: string): StringLike => new StringValue(value)
+const EMPTY = string('')
 export const ownText = (value: string): StringLike => new MarkedText(value, [0, value.length])
 export const boolean = (value: boolean): Value => (value ? trueValue : falseValue)
 export const float = (value: number): Value => new FloatValue(value)
@@ -57,7 +58,12 @@ export const dict = (value: Map<Key, Value>): MapLike => new ObjectValue(value)
 export const namespace = (value: Map<Key, Value>): MapLike => new NamespaceValue(value)
 export const callable = (value: Call): FunctionLike => new FunctionValue(value)
 
+/** Making a value of the package's classes is slow, and loops count in small numbers. */
+const SMALL = Array.from({ length: 256 }, (_, i) => new IntegerValue(i))
+
 export function integer(value: number | bigint): NumberLike {
+  const small = typeof value === 'number' ? SMALL[value] : undefined
+  if (small) return small
   if (typeof value === 'bigint' && BigInt.asIntN(53, value) === value) value = Number(value)
   return new IntegerValue(value)
 }
@@ -163,10 +169,15 @@ export function charactersOf(v: StringLike): StringLike[] {
 export class TextBuilder {
   #value = ''
   #ranges: number[] = []
+  /** The one text added so far, handed back as it is if no other comes. */
+  #only: StringLike | null = null
 
   add(text: StringLike): this {
-    spendText(text.value.length)
+    const { length } = text.value
+    if (length === 0) return this
+    spendText(length)
     const offset = this.#value.length
+    this.#only = offset === 0 ? text : null
     const ranges = rangesOf(text)
     for (let i = 0; i < ranges.length; i += 2) {
       const start = ranges[i]! + offset
@@ -179,6 +190,8 @@ export class TextBuilder {
   }
 
   done(): StringLike {
+    if (this.#only) return this.#only
+    if (this.#value === '') return EMPTY
     return this.#ranges.length > 0 ? new MarkedText(this.#value, this.#ranges) : string(this.#value)
   }
 }
