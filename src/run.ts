@@ -169,20 +169,29 @@ class Choice {
   }
 }
 
+/** Events and tokens that may wait for a reader; the engine does not wait for one, so who falls behind is given up. */
+const MAX_BEHIND = 1 << 17
+
 /** Events on their way from many choices to one reader. */
 class Confluence {
   private events: RunEvent[] = []
+  private weight = 0
   private failure: { error: unknown } | undefined
   private open: number
   private wake: (() => void) | undefined
+  /** Stops the choices when one failed. */
+  private stop: () => void
 
-  constructor(open: number) {
+  constructor(open: number, stop: () => void) {
     this.open = open
+    this.stop = stop
   }
 
   push(events: RunEvent[]): void {
-    if (events.length === 0) return
+    if (events.length === 0 || this.failure) return
     this.events.push(...events)
+    for (const { event } of events) this.weight += 1 + (event.tokens?.length ?? 0)
+    if (this.weight > MAX_BEHIND) this.fail(new Error('the client reads too slowly'))
     this.wake?.()
   }
 
@@ -192,7 +201,10 @@ class Confluence {
   }
 
   fail(error: unknown): void {
-    this.failure ??= { error }
+    if (this.failure) return
+    this.failure = { error }
+    this.events = []
+    this.stop()
     this.wake?.()
   }
 
@@ -204,6 +216,7 @@ class Confluence {
       })
     }
     if (this.failure) throw this.failure.error
+    this.weight = 0
     return this.events.length > 0 ? this.events.splice(0) : undefined
   }
 }
@@ -266,13 +279,11 @@ export async function* run(
   request: Run,
   signal: AbortSignal
 ): AsyncGenerator<RunEvent[], undefined> {
-  const stop = new AbortController()
-  const leave = (): void => stop.abort()
   if (signal.aborted) return undefined
+  const stop = new AbortController()
+  const confluence = new Confluence(request.sequences.length, () => stop.abort())
+  const leave = (): void => confluence.fail(signal.reason)
   signal.addEventListener('abort', leave)
-  const confluence = new Confluence(request.sequences.length)
-  const woken = (): void => confluence.fail(signal.reason)
-  signal.addEventListener('abort', woken)
   for (const index of request.sequences.keys()) {
     drive(request, index, confluence, stop.signal).then(
       () => confluence.close(),
@@ -290,7 +301,6 @@ export async function* run(
     throw error
   } finally {
     signal.removeEventListener('abort', leave)
-    signal.removeEventListener('abort', woken)
     stop.abort()
   }
 }

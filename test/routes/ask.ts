@@ -16,9 +16,9 @@ export interface Answer {
 export const appOver = (
   script: ScriptedEngine['script'] | Script,
   settings: Partial<AppSettings> = {},
-  lifecycle?: Partial<Lifecycle>
+  { context, ...lifecycle }: Partial<Lifecycle> & { context?: number } = {}
 ) => {
-  const engine = new ScriptedEngine(script)
+  const engine = new ScriptedEngine(script, context)
   const app = createApp(
     { ...ready(engine), ...lifecycle },
     { ...someSettings, ...settings },

@@ -147,3 +147,21 @@ describe('a stream', () => {
     expect(engine.running).toBe(0)
   })
 })
+
+describe('a reader that never reads', () => {
+  it('is given up, and what waits for it stays bounded', async () => {
+    const step = [120, 121]
+    const { send, engine } = appOver(
+      { steps: Array.from({ length: 200_000 }, () => step) },
+      {},
+      { context: 8_000_000 }
+    )
+    await send('/v1/completions', { prompt: 'x', stream: true, max_tokens: 7_000_000 })
+    for (let n = 0; n < 500 && engine.running > 0; n += 1)
+      // oxlint-disable-next-line no-await-in-loop
+      await pause(10)
+    expect(engine.running).toBe(0)
+    expect(engine.requests[0]?.cancelled).toBe(true)
+    expect(engine.requests[0]?.steps).toBeLessThan(100_000)
+  }, 20_000)
+})
