@@ -26,6 +26,10 @@ impl Scheduler {
 
     /// How many pages of its prefix are known, if the sequence has room to run.
     fn admissible(&mut self, id: SequenceId) -> Option<usize> {
+        let promised = self.promised();
+        if promised >= self.pool.available() {
+            return None;
+        }
         let page_size = self.config.page_size;
         let sequence = self.sequences.get_mut(&id)?;
         let mut hit = 0;
@@ -41,7 +45,7 @@ impl Scheduler {
         let (found, of_these_evictable) = self.pages_of_hit(sequence, hit);
         let needed = self.most_pages(sequence.known()).saturating_sub(found);
         let room = self.pool.available() - of_these_evictable;
-        (needed + self.promised() <= room).then_some(hit)
+        (needed + promised <= room).then_some(hit)
     }
 
     /// Pages that a hit brings, and how many of them are evictable now and so would not be available any more.

@@ -19,7 +19,8 @@
 //! * **Admitted** (`admission.rs`) when pages for all its tokens can be had beside what the running ones still need.
 //!   It starts behind the longest prefix whose pages are known, and forwards at least one token itself.
 //! * **Running** (`step.rs`): each `plan` gives every decoding sequence its row first, then the rest of the token budget
-//!   to prompts in order of rank. Pages are taken as rows need them; pages behind a window are given back.
+//!   to prompts in order of rank. Pages are taken as rows need them, fewer rows where pages are short; what lies behind
+//!   a window is given back at `commit`.
 //! * **Preempted**: when a row finds no page, the lowest-ranked running sequence below it (highest priority value, then
 //!   latest arrival) gives all its pages back and waits again, at the front. Its tokens are computed again later,
 //!   generated ones included, so its text does not change. The best-ranked sequence can always take a row, and a

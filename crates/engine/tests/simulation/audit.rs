@@ -1,8 +1,6 @@
 //! The invariants: pages, figures and the shape of a step. Called by the world after each action.
 
-use std::collections::{HashMap, HashSet};
-
-use seed_engine::scheduler::Step;
+use seed_engine::scheduler::{Refusal, Step, Submission};
 
 use crate::world::World;
 
@@ -16,30 +14,23 @@ impl World {
 
     /// Free, evictable or held as often as page tables say; what is free is wiped, so that nobody can read it.
     fn every_page_is_in_one_place(&mut self) {
-        let mut held: HashMap<u32, u32> = HashMap::new();
-        for (id, tables) in self.scheduler.page_tables() {
-            let mut own = HashSet::new();
-            for &page in tables.iter().flatten().filter(|&&page| page != u32::MAX) {
-                *held.entry(page).or_default() += 1;
-                assert!(own.insert(page), "{id:?} holds page {page} twice");
-            }
-        }
         let pool = self.scheduler.pool();
         let (free, evictable) = pool.unheld();
-        let all: HashSet<u32> = free
-            .iter()
-            .chain(&evictable)
-            .chain(held.keys())
-            .copied()
-            .collect();
-        assert_eq!(
-            all.len(),
-            free.len() + evictable.len() + held.len(),
-            "a page in two places"
+        let mut held = vec![0u32; self.config.pages];
+        for (_, tables) in self.scheduler.page_tables() {
+            for &page in tables.iter().flatten().filter(|&&page| page != u32::MAX) {
+                held[page as usize] += 1;
+            }
+        }
+        let mut places: Vec<u32> = held.iter().map(|&n| n.min(1)).collect();
+        for &page in free.iter().chain(&evictable) {
+            places[page as usize] += 1;
+        }
+        assert!(
+            places.iter().all(|&n| n == 1),
+            "a page in two places or in none"
         );
-        assert_eq!(all.len(), self.config.pages, "a page is lost");
-        for page in 0..self.config.pages as u32 {
-            let holders = held.get(&page).copied().unwrap_or(0);
+        for (page, holders) in (0..).zip(held) {
             assert_eq!(
                 pool.holders(page),
                 holders,
@@ -66,7 +57,7 @@ impl World {
     fn pages_of_steps_that_are_out_stay_theirs(&self) {
         let page_size = self.config.page_size;
         let pool = self.scheduler.pool();
-        let mut written = HashSet::new();
+        let mut written = vec![false; self.config.pages];
         for entry in self.out.iter().flat_map(|step| &step.entries) {
             for table in &entry.page_tables {
                 for &page in table.iter().filter(|&&page| page != u32::MAX) {
@@ -74,7 +65,8 @@ impl World {
                 }
                 for &page in &table[entry.start / page_size..=(entry.context - 1) / page_size] {
                     assert_eq!(pool.holders(page), 1, "a page being written is shared");
-                    assert!(written.insert(page), "a page is written twice");
+                    let before = std::mem::replace(&mut written[page as usize], true);
+                    assert!(!before, "a page is written twice");
                 }
             }
         }
@@ -165,6 +157,39 @@ impl World {
                 best.is_none_or(|c| c.in_flight),
                 "the best-ranked does not progress"
             );
+        }
+    }
+
+    /// A submission is refused for a true reason, and accepted only without one.
+    pub fn check_answer(&self, submission: &Submission, answer: &Result<(), Refusal>) {
+        let (prompt, waiting) = (submission.prompt.len(), self.line.waiting.len());
+        let positions = prompt + submission.max_tokens.max(1) - 1;
+        let tokens = self.line.tokens();
+        // A cancelled request keeps its name until its step is committed.
+        let steps = self.out.iter().flat_map(|s| &s.entries);
+        let in_flight = steps.map(|e| e.id).any(|id| id == submission.id);
+        let duplicate = self.clients.contains_key(&submission.id.0) || in_flight;
+        match answer {
+            Err(Refusal::Empty) => assert_eq!(prompt, 0),
+            Err(Refusal::DuplicateId) => assert!(duplicate),
+            Err(Refusal::TooLong { .. }) => assert!(positions > self.config.max_model_len),
+            Err(Refusal::NeverFits { needed, pages }) => {
+                assert!(needed > pages && *pages == self.config.pages);
+                assert!(
+                    positions.div_ceil(self.config.page_size) * self.config.groups.len() > *pages
+                );
+            }
+            Err(Refusal::QueueFull { .. }) => assert!(waiting >= self.config.max_queued_requests),
+            Err(Refusal::TokensFull { .. }) => {
+                assert!(tokens > 0 && tokens + prompt > self.config.max_queued_tokens);
+            }
+            Ok(()) => {
+                assert!(prompt > 0 && !duplicate && positions <= self.config.max_model_len);
+                assert!(self.failing || waiting < self.config.max_queued_requests);
+                assert!(
+                    self.failing || tokens == 0 || tokens + prompt <= self.config.max_queued_tokens
+                );
+            }
         }
     }
 }

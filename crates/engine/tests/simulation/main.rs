@@ -66,17 +66,32 @@ fn run(seed: u64, fail_every: Option<u64>) -> Figures {
     })
 }
 
-fn run_all(jobs: impl Iterator<Item = (u64, Option<u64>)>) -> Figures {
-    let mut figures = Figures::default();
-    for (seed, fail_every) in jobs {
-        figures.add(&run(seed, fail_every));
-    }
-    figures
+/// Shares the seeds `0 .. count` among threads; what a seed does depends on nothing else.
+fn share(count: u64, work: impl Fn(u64) -> Figures + Sync) -> Figures {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads)
+            .map(|first| {
+                scope.spawn(move || {
+                    let mut figures = Figures::default();
+                    let seeds = (first..count).step_by(threads as usize);
+                    seeds.for_each(|seed| figures.add(&work(seed)));
+                    figures
+                })
+            })
+            .collect();
+        let mut figures = Figures::default();
+        for thread in all {
+            figures.add(&thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        figures
+    })
 }
 
 #[test]
 fn a_hundred_thousand_random_schedules_keep_every_invariant() {
-    let figures = run_all((0..SCHEDULES).map(|seed| (seed, None)));
+    let figures = share(SCHEDULES, |seed| run(seed, None));
     println!("simulation: {figures}");
     // Without these the schedules would not have tried what they are for.
     assert!(figures.preemptions > SCHEDULES / 10, "{figures}");
@@ -87,12 +102,13 @@ fn a_hundred_thousand_random_schedules_keep_every_invariant() {
 
 #[test]
 fn allocation_may_fail_at_every_nth_place() {
-    let mut figures = Figures::default();
-    for seed in 0..FAILING_SCHEDULES {
+    let figures = share(FAILING_SCHEDULES, |seed| {
         // From failing always to failing once, at each place where this schedule takes a page.
         let places = run(seed, None).takes;
-        figures.add(&run_all((1..=places).map(|n| (seed, Some(n)))));
-    }
+        let mut figures = Figures::default();
+        (1..=places).for_each(|n| figures.add(&run(seed, Some(n))));
+        figures
+    });
     println!("failing allocation: {figures}");
     assert!(figures.schedules > 10 * FAILING_SCHEDULES, "{figures}");
 }
