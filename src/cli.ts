@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+// The command line's door: picks the command and turns its end into an exit code. package.json's bin points here.
+import { printable } from './log.ts'
+import { nearest, UsageError } from './options/schema.ts'
+import { VERSION } from './version.ts'
+
+type Command = (argv: string[]) => Promise<number>
+
+/** Each in a file of its own, loaded when it is called. */
+const COMMANDS: { [name: string]: { what: string; load: () => Promise<{ run: Command }> } } = {
+  serve: { what: 'serve a model over the OpenAI API', load: () => import('./cli/serve.ts') },
+  generate: { what: 'answer prompts once and end', load: () => import('./cli/generate.ts') },
+  render: { what: 'show the prompt of a conversation', load: () => import('./cli/render.ts') },
+  parse: { what: 'show the events of an output', load: () => import('./cli/parse.ts') },
+}
+
+const overview = (): string =>
+  [
+    `seed-server ${VERSION}: an OpenAI-compatible server for ByteDance Seed-OSS`,
+    '',
+    ...Object.entries(COMMANDS).map(
+      ([name, { what }]) => `  seed-server ${name.padEnd(10)}${what}`
+    ),
+    '',
+    'Without a command it serves. "seed-server COMMAND --help" shows the flags of one.',
+    '',
+  ].join('\n')
+
+/** Runs the command line; a mistake in it is 2, anything else that keeps it from working is 1. */
+export const main = async (argv: string[]): Promise<number> => {
+  const [first = ''] = argv
+  if (first === 'help') {
+    process.stdout.write(overview())
+    return 0
+  }
+  const named = first !== '' && !first.startsWith('-')
+  const command = Object.hasOwn(COMMANDS, named ? first : 'serve')
+    ? COMMANDS[named ? first : 'serve']
+    : undefined
+  try {
+    if (!command) {
+      const meant = nearest(first, Object.keys(COMMANDS))
+      throw new UsageError(
+        `unknown command "${first}"${meant ? `; did you mean "${meant}"?` : '; see "seed-server help"'}`
+      )
+    }
+    const { run } = await command.load()
+    return await run(named ? argv.slice(1) : argv)
+  } catch (error) {
+    process.stderr.write(`error: ${printable(sentence(error))}\n`)
+    return error instanceof UsageError ? 2 : 1
+  }
+}
+
+/** Known mistakes are sentences; of anything else the stack is what helps. */
+const sentence = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return process.env.SEED_DEBUG ? (error.stack ?? error.message) : error.message
+}
+
+process.exitCode = await main(process.argv.slice(2))
