@@ -218,7 +218,7 @@ pub(crate) fn load(
 
 fn read_tokenizer(folder: &Path, control_tokens: &[String]) -> Result<Tokenizer, LoadError> {
     Tokenizer::from_file(
-        &folder.join("tokenizer.json"),
+        folder.join("tokenizer.json"),
         TokenizerOptions {
             control: control_tokens.to_vec(),
         },

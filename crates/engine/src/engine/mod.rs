@@ -141,15 +141,10 @@ impl Engine {
             });
         }
         // The thread clears `live` when it ends, so a send into a closing engine must take its id back.
-        if self
-            .commands
-            .send(Command::Submit(Box::new(request)))
-            .is_err()
-            || self.counters().dead.is_some()
-        {
-            if self.shared.live().remove(&id) {
-                return Err(dead());
-            }
+        let sent = self.commands.send(Command::Submit(Box::new(request)));
+        let gone = sent.is_err() || self.counters().dead.is_some();
+        if gone && self.shared.live().remove(&id) {
+            return Err(dead());
         }
         Ok(())
     }
