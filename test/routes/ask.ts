@@ -16,9 +16,16 @@ export interface Answer {
 export const appOver = (
   script: ScriptedEngine['script'] | Script,
   settings: Partial<AppSettings> = {},
-  { context, ...lifecycle }: Partial<Lifecycle> & { context?: number } = {}
+  {
+    context,
+    engine: given,
+    ...lifecycle
+  }: Partial<Lifecycle> & {
+    context?: number
+    engine?: ScriptedEngine
+  } = {}
 ) => {
-  const engine = new ScriptedEngine(script, context)
+  const engine = given ?? new ScriptedEngine(script, context)
   const app = createApp(
     { ...ready(engine), ...lifecycle },
     { ...someSettings, ...settings },
