@@ -44,7 +44,9 @@ export const detokenize = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const { engine } = modelFor(house, body.value.model)
   const tokens = tokenIdsOf(body.value.tokens, 'tokens')
-  const { vocabulary } = engine.info
+  const { vocabulary, maxModelLen } = engine.info
+  if (tokens.length > maxModelLen)
+    throw invalid('tokens', `'tokens' may hold at most ${maxModelLen} ids, the model's context`)
   const at = tokens.findIndex((id) => id >= vocabulary)
   if (at >= 0)
     throw invalid(

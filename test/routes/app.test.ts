@@ -118,14 +118,14 @@ describe('bodies', () => {
     expect(response.status).toBe(413)
   })
 
-  it('of a million wrong values are refused before each is looked at', async () => {
+  it('of endless wrong values are refused before each is looked at', async () => {
     const { post: take } = appOver(script, { maxBody: 1 << 25 })
     const begun = performance.now()
-    const messages = Array.from({ length: 1_000_000 }, () => 1)
+    const messages = Array.from({ length: 300_000 }, () => 1)
     const { status, body } = await take(path, { messages })
     expect(status).toBe(400)
     expect(body.error.message).toContain('250000 values')
-    expect((await take('/detokenize', { tokens: messages })).status).toBe(200)
+    expect((await take('/detokenize', { tokens: messages })).body.error.param).toBe('tokens')
     expect(performance.now() - begun).toBeLessThan(5000)
   })
 

@@ -33,6 +33,8 @@ const CALL =
 const THOUGHT =
   '<seed:think>\nhm <seed:cot_budget_reflect>I have used 2 tokens.</seed:cot_budget_reflect>\n</seed:think>\n'
 
+const controls = (all: number[]): number => all.filter((id) => id >= 256).length
+
 describe('Seed-OSS in chat', () => {
   it('thinks, speaks and calls, whole and streamed alike', async () => {
     const { chat, chatStream } = over({ steps: [THOUGHT, 'Let me see.\n', CALL, '\n', CALL] })
@@ -74,7 +76,6 @@ describe('Seed-OSS in chat', () => {
     const { prompt, prompt_token_ids: ids } = await rendered('<seed:eos>')
     expect(prompt).toContain('the thinking budget, which is 512')
     expect(prompt).toContain('def weather(')
-    const controls = (all: number[]): number => all.filter((id) => id >= 256).length
     // The caller's own marker is text: no more control tokens than with an innocent message.
     expect(controls(ids)).toBe(controls((await rendered('x')).prompt_token_ids))
   })
