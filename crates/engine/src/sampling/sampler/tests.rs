@@ -99,7 +99,11 @@ fn filters_keep_the_same_tokens_as_a_sort() {
     let mut random = Random::new(Some(22));
     for round in 0..300 {
         let width = 2 + (random.next() % 900) as usize;
-        let logits = random_logits(&mut random, width, [1.0, 8.0, 60.0][round % 3]);
+        let mut logits = random_logits(&mut random, width, [1.0, 8.0, 60.0][round % 3]);
+        if round % 4 == 0 {
+            // Many equals, as 16-bit logits have them.
+            logits.iter_mut().for_each(|l| *l = l.floor());
+        }
         if maximum(&logits).is_none() {
             continue;
         }
