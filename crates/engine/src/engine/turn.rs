@@ -312,8 +312,11 @@ impl Turn {
     /// Pairs each row of logits with its sequence's state, taken out of the table while the row is worked on.
     fn rows<'a>(&mut self, step: &Step, block: Vec<Want>, logits: &'a mut [f32]) -> Vec<Row<'a>> {
         let width = self.parts.vocabulary;
+        let real = self.parts.tokenizer.vocabulary().len().min(width);
         let mut rows = Vec::with_capacity(block.len());
         for (want, logits) in block.into_iter().zip(logits.chunks_exact_mut(width)) {
+            // Rows of padding have no token behind them and no share in a distribution.
+            let logits = &mut logits[..real];
             let work = match want {
                 Want::Sample { entry } => match self.live.remove(&step.entries[entry].id.0) {
                     Some(live) => Work::Sample {
