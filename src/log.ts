@@ -37,7 +37,7 @@ const pretty = (level: LogLevel, message: string, fields: Record<string, unknown
 const json = (level: LogLevel, message: string, fields: Record<string, unknown>): string => {
   const head = { time: new Date().toISOString(), level, message }
   try {
-    return JSON.stringify({ ...fields, ...head })
+    return JSON.stringify({ ...head, ...fields, ...head })
   } catch {
     return JSON.stringify({ ...head, fields: 'not JSON' })
   }

@@ -83,7 +83,7 @@ const serve = async (options: ServeOptions, log: Log): Promise<number> => {
   process.on('unhandledRejection', (reason) => {
     log.error('unhandled rejection', { error: (reason as Error)?.stack ?? String(reason) })
   })
-  log.info('listening', { url: server.url })
+  log.debug('listening', { url: server.url })
   const model = await loaded(server, progress, signal)
   // A load cannot be interrupted; nobody is served yet, so the process just ends.
   if (!model) return 0
