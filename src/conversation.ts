@@ -88,6 +88,8 @@ export interface Family {
   name: string
   /** Control tokens the family needs in the tokenizer, by string. */
   controlTokens: string[]
+  /** Control tokens that mean nothing inside an answer and are left out of its text. */
+  silentTokens?: string[]
   /** Control tokens that always end a generation, whatever generation_config says. */
   stopTokens: string[]
   thought: ThoughtMarkers | null

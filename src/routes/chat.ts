@@ -89,6 +89,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
     ...(logprobs === undefined ? {} : { logprobs }),
   })
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
+  const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
   return {
     rendered,
     delivery,
@@ -99,6 +100,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
       priority: request.priority ?? 0,
       tenant: ask.get('tenant'),
       oneCall: !conversation.parallelToolCalls,
+      isHidden: (id) => silent.has(id),
       ...(cacheSalt === undefined ? {} : { cacheSalt }),
       ...(family.thought
         ? {

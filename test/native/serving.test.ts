@@ -176,3 +176,16 @@ test('a long prompt is encoded off the event loop and answers the same tokens', 
   expect(long.length).toBe(parts.reduce((sum, p) => sum + p.length, 0))
   expect(server.engine.decode(long)).toBe(text)
 })
+
+test('control tokens that mean nothing in an answer are left out of it', async () => {
+  const answer = await server.client.chat.completions.create({
+    model: 'tiny',
+    messages: [{ role: 'user', content: 'hi' }],
+    max_tokens: 30,
+    temperature: 0,
+    logit_bias: { '1': 100 },
+    chat_template_kwargs: { thinking_budget: 0 },
+  } as never)
+  expect(answer.usage?.completion_tokens).toBe(30)
+  expect(answer.choices[0]?.message.content).not.toContain('<seed:pad>')
+})

@@ -3,10 +3,12 @@ import type { Family } from '../../conversation.ts'
 import { createParser } from './parser.ts'
 import { seedOssTemplate } from './template.ts'
 import {
+  BOS,
   CALL,
   CALL_END,
   CONTROL_TOKENS,
   EOS,
+  PAD,
   REFLECT,
   REFLECT_END,
   THINK,
@@ -18,6 +20,7 @@ const EXHAUSTED = 'I have exhausted my token budget, and now I will start answer
 export const seedOss: Family = {
   name: 'seed-oss',
   controlTokens: CONTROL_TOKENS,
+  silentTokens: [BOS, PAD, EOS],
   stopTokens: [EOS],
   thought: {
     start: THINK,
