@@ -26,7 +26,7 @@ const NB: usize = 32;
 /// k of a cache block: six rows of activations (12 KiB) and four of weights fit in 32 KiB of L1.
 const KC: usize = 512;
 /// Activation rows of a cache block: with `KC` 192 KiB, and as much for the accumulators.
-const MB: usize = 96;
+const MB: usize = 48;
 /// Rows packed at once; bounds the packed copy of a long prompt.
 const PACKED_ROWS: usize = 480;
 /// Bytes of weights in one task of the streaming path.
@@ -255,10 +255,14 @@ impl<W: Plain> Block<'_, W> {
             let w = w.as_ptr().add(row * k);
             let x = x.as_ptr().add(column * kp);
             let ahead = self.ahead::<R>(from);
+            // The first pass over a piece of weights fetches what comes after; later ones find it.
+            let fetches = column == self.columns.start;
             let mut at = from;
             while at + step <= to.min(k) {
-                for r in 0..R {
-                    S::prefetch(w.wrapping_add(r * k + at + ahead).cast());
+                if fetches {
+                    for r in 0..R {
+                        S::prefetch_far(w.wrapping_add(r * k + at + ahead).cast());
+                    }
                 }
                 acc = multiply_step::<S, W, R, C>(acc, w.add(at), k, x.add(at), kp);
                 at += step;
@@ -283,13 +287,14 @@ impl<W: Plain> Block<'_, W> {
         }
     }
 
-    /// How far ahead, in elements, weights are asked for: the next piece of the same rows, or what
-    /// the next tile or block begins with.
+    /// How far ahead, in elements, weights are asked for: what the next tile reads (the streaming path)
+    /// or the next piece of k. Asking for more of the same row only hinders the hardware, which sees
+    /// that by itself; a tile ahead into L2 gained 15 % at m = 1 and 60 % at m = 4.
     #[inline(always)]
     fn ahead<const R: usize>(&self, from: usize) -> usize {
         let Product { kp, k, .. } = self.product;
         if self.kc >= kp {
-            PREFETCH_BYTES / size_of::<W>()
+            R * k
         } else if from + self.kc < kp {
             self.kc
         } else {
@@ -333,9 +338,6 @@ impl<W: Plain> Block<'_, W> {
         }
     }
 }
-
-/// Distance of the software prefetch on the streaming path.
-const PREFETCH_BYTES: usize = 1024;
 
 /// One step of two vectors along k for a whole tile.
 ///
