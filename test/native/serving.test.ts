@@ -146,9 +146,11 @@ test('echo with logprobs scores a prompt from outside', async () => {
 })
 
 test('a prompt over the context is a 400 with both numbers', async () => {
-  const error = await server.client.chat.completions
-    .create({ model: 'tiny', messages: [{ role: 'user', content: 'x'.repeat(3000) }] })
-    .catch((e: unknown) => e as { status: number; code: string; message: string })
+  const asked = server.client.chat.completions.create({
+    model: 'tiny',
+    messages: [{ role: 'user', content: 'x'.repeat(3000) }],
+  })
+  const error: unknown = await asked.catch((e: unknown) => e)
   expect(error).toMatchObject({ status: 400, code: 'context_length_exceeded' })
   expect((error as Error).message).toMatch(/1024/)
 })
