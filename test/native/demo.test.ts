@@ -36,8 +36,26 @@ const WEATHER: OpenAI.ChatCompletionTool = {
 
 /** Places that the training data never names (tools/demo-models/words.py, HELD_CITIES). */
 const PLACES = [
-  'Barcelona', 'Helsinki', 'Stockholm', 'Budapest', 'Edinburgh', 'Manchester', 'Ankara', 'Dakar', 'Singapore', 'Melbourne',
-  'Vancouver', 'Havana', 'Salvador', 'Grenoble', 'Stuttgart', 'Palermo', 'Toulouse', 'Wellington', 'Nagoya', 'Bergen',
+  'Barcelona',
+  'Helsinki',
+  'Stockholm',
+  'Budapest',
+  'Edinburgh',
+  'Manchester',
+  'Ankara',
+  'Dakar',
+  'Singapore',
+  'Melbourne',
+  'Vancouver',
+  'Havana',
+  'Salvador',
+  'Grenoble',
+  'Stuttgart',
+  'Palermo',
+  'Toulouse',
+  'Wellington',
+  'Nagoya',
+  'Bergen',
 ]
 
 const ask = (content: string, more: object = {}) =>
@@ -49,7 +67,8 @@ const ask = (content: string, more: object = {}) =>
     ...more,
   } as OpenAI.ChatCompletionCreateParamsNonStreaming)
 
-const reasoningOf = (message: unknown): string => (message as { reasoning?: string }).reasoning ?? ''
+const reasoningOf = (message: unknown): string =>
+  (message as { reasoning?: string }).reasoning ?? ''
 
 test('it is served under its name and says that it is a demo', async () => {
   expect((await client.models.list()).data.map((m) => m.id)).toEqual(['seed-oss-demo'])

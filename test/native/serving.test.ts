@@ -70,28 +70,31 @@ test('32 concurrent streams with random aborts: every survivor equals its solo r
   await idle()
 }, 120_000)
 
-test.each([0, 1, 64])('thinking_budget %i bounds the reasoning of random weights', async (budget) => {
-  const answer = await server.client.chat.completions.create({
-    model: 'tiny',
-    messages: [{ role: 'user', content: 'hi' }],
-    max_tokens: 400,
-    temperature: 1,
-    seed: 5,
-    // Random weights rarely open a thought; the bias makes sure that one opens when it may.
-    logit_bias: { '3': 20, '4': -100, '2': -100 },
-    chat_template_kwargs: { thinking_budget: budget },
-  } as never)
-  const details = answer.usage?.completion_tokens_details
-  // The closing sentence is a byte-level text here, so it is far longer than in a real tokenizer.
-  const closing = 150
-  const reasoning = details?.reasoning_tokens ?? -1
-  if (budget === 0) expect(reasoning).toBe(0)
-  else {
-    expect(reasoning).toBeGreaterThanOrEqual(budget)
-    expect(reasoning).toBeLessThanOrEqual(budget + closing)
+test.each([0, 1, 64])(
+  'thinking_budget %i bounds the reasoning of random weights',
+  async (budget) => {
+    const answer = await server.client.chat.completions.create({
+      model: 'tiny',
+      messages: [{ role: 'user', content: 'hi' }],
+      max_tokens: 400,
+      temperature: 1,
+      seed: 5,
+      // Random weights rarely open a thought; the bias makes sure that one opens when it may.
+      logit_bias: { '3': 20, '4': -100, '2': -100 },
+      chat_template_kwargs: { thinking_budget: budget },
+    } as never)
+    const details = answer.usage?.completion_tokens_details
+    // The closing sentence is a byte-level text here, so it is far longer than in a real tokenizer.
+    const closing = 150
+    const reasoning = details?.reasoning_tokens ?? -1
+    if (budget === 0) expect(reasoning).toBe(0)
+    else {
+      expect(reasoning).toBeGreaterThanOrEqual(budget)
+      expect(reasoning).toBeLessThanOrEqual(budget + closing)
+    }
+    expect(answer.choices[0]?.message.content?.length).toBeGreaterThan(0)
   }
-  expect(answer.choices[0]?.message.content?.length).toBeGreaterThan(0)
-})
+)
 
 test('without a budget a thought runs to the token limit', async () => {
   const answer = await server.client.chat.completions.create({
@@ -123,7 +126,10 @@ test('a seeded answer is the same again, streamed and plain', async () => {
   ]
   expect(fields(again.choices[0]?.message)).toEqual(fields(plain.choices[0]?.message))
   const streamed = ['', '']
-  for await (const chunk of await server.client.chat.completions.create({ ...body, stream: true })) {
+  for await (const chunk of await server.client.chat.completions.create({
+    ...body,
+    stream: true,
+  })) {
     const delta = chunk.choices[0]?.delta as { content?: string; reasoning?: string } | undefined
     streamed[0] += delta?.content ?? ''
     streamed[1] += delta?.reasoning ?? ''
@@ -142,7 +148,9 @@ test('echo with logprobs scores a prompt from outside', async () => {
   const logprobs = answer.choices[0]?.logprobs
   expect(logprobs?.token_logprobs).toHaveLength(prompt(3).length)
   expect(logprobs?.token_logprobs?.[0]).toBeNull()
-  expect(logprobs?.token_logprobs?.slice(1).every((l) => typeof l === 'number' && l <= 0)).toBe(true)
+  expect(logprobs?.token_logprobs?.slice(1).every((l) => typeof l === 'number' && l <= 0)).toBe(
+    true
+  )
 })
 
 test('a prompt over the context is a 400 with both numbers', async () => {

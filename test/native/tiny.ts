@@ -13,9 +13,7 @@ import { type EngineOptions, openEngine } from '../../src/native.ts'
 import type { AppSettings, Lifecycle } from '../../src/served.ts'
 
 const GOLDEN = fileURLToPath(new URL('../../crates/engine/tests/golden/gqa', import.meta.url))
-const TEMPLATE = fileURLToPath(
-  new URL('../fixtures/templates/seed-oss.v2.jinja', import.meta.url)
-)
+const TEMPLATE = fileURLToPath(new URL('../fixtures/templates/seed-oss.v2.jinja', import.meta.url))
 
 /** The byte alphabet of GPT-2's byte-level BPE. */
 const byteAlphabet = (): string[] => {
@@ -29,7 +27,12 @@ const byteAlphabet = (): string[] => {
 }
 
 const tokenizer = (): unknown => {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+  const byteLevel = {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: true,
+  }
   const names = [
     '<seed:bos>',
     '<seed:pad>',
