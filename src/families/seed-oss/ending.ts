@@ -6,12 +6,16 @@ const ONLY_EOS = [EOS]
 
 const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff
 
+const isPlain = (piece: string): boolean =>
+  !piece.includes('<') && !isHighSurrogate(piece.charCodeAt(piece.length - 1))
+
 /** Drops `<seed:eos>` at the end of the output; holds back what may be one, and half a character. */
 export class EndFilter {
   private tail = ''
   private ends = 0
 
   push(piece: string, final: boolean): string {
+    if (this.tail === '' && this.ends === 0 && isPlain(piece)) return piece
     const text = this.tail + piece
     let out = ''
     for (let from = 0; ;) {

@@ -30,7 +30,7 @@ export interface ParserOptions {
   start: ParserStart
   tools: Tool[]
   toolChoice: ToolChoice
-  /** The prompt ends inside the reply's own content, so that not even a newline may go. */
+  /** The prompt ends inside the reply's own content: then no newline of it goes. */
   continues?: boolean
 }
 
@@ -93,6 +93,8 @@ class SeedOssParser implements OutputParser {
     this.feed(this.filter.push('', true))
     if (this.mention !== '') this.decideMention(reason)
     if (this.state === 'block') this.showBlock()
+    if (this.state === 'name') this.name()
+    if (this.state === 'key') this.parameterKey()
     if (this.writer) {
       if (reason === 'stop') this.endCall()
       else this.cutCall()

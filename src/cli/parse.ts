@@ -1,0 +1,166 @@
+// `seed-server parse`: prints the message and deltas the chat route would send for outputs on stdin; debugs a fine-tune.
+import { text as readAll } from 'node:stream/consumers'
+import { parseArgs } from 'node:util'
+import type { Json, ParserStart, Tool, ToolChoice } from '../conversation.ts'
+import type { GenerationEvent, OutputParser } from '../events.ts'
+import { createParser } from '../families/seed-oss/parser.ts'
+import { ChatChoice, type ChatDelta, ChatFold, isEmptyDelta } from '../stream/chat.ts'
+
+const USAGE = `Usage: seed-server parse --family seed-oss [--jsonl] < outputs
+
+Reads one output as JSON, or with --jsonl one a line:
+  {"text": "…", "tools": […], "tool_choice": …, "start": "auto" | "reasoning" | "content",
+   "finish": "stop" | "length", "chunk": N}
+and prints {"message": …, "finish_reason": …, "deltas": […]} for each, as chat completions would send them.
+The text is fed in pieces of N characters, whole without "chunk". Only "text" must be there.
+`
+
+interface Line {
+  text: string
+  tools: Tool[]
+  toolChoice: ToolChoice
+  start: ParserStart
+  finish: 'stop' | 'length'
+  chunk: number
+}
+
+/** A line that says something other than what the command reads: the sentence to print. */
+class LineError extends Error {
+  override name = 'LineError'
+}
+
+export async function run(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      family: { type: 'string', default: 'seed-oss' },
+      jsonl: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(USAGE)
+    return 0
+  }
+  if (values.family !== 'seed-oss') {
+    process.stderr.write(`parse knows the family seed-oss, not '${values.family}'\n`)
+    return 2
+  }
+  const input = await readAll(process.stdin)
+  const documents = values.jsonl ? input.split('\n').filter((line) => line.trim() !== '') : [input]
+  let failed = 0
+  for (const document of documents) {
+    const answer = answerTo(document)
+    if ('error' in answer) failed += 1
+    process.stdout.write(`${JSON.stringify(answer)}\n`)
+  }
+  return failed > 0 ? 1 : 0
+}
+
+function answerTo(document: string): object {
+  try {
+    return answered(lineOf(document))
+  } catch (error) {
+    if (error instanceof LineError) return { error: error.message }
+    if (error instanceof SyntaxError) return { error: `The input is not JSON: ${error.message}` }
+    throw error
+  }
+}
+
+/** The same renderer and fold that the chat route answers with. */
+function answered(line: Line): object {
+  const choice = new ChatChoice({ includeReasoning: true, namedCall: isNamed(line.toolChoice) })
+  const fold = new ChatFold()
+  const deltas: ChatDelta[] = []
+  let finishReason: string | null = null
+  for (const event of eventsOf(createParser(line), line)) {
+    for (const { delta, finish } of choice.push(event)) {
+      if (!isEmptyDelta(delta)) deltas.push(delta)
+      fold.add(delta)
+      finishReason = finish ?? finishReason
+    }
+  }
+  return { message: fold.message, finish_reason: finishReason, deltas }
+}
+
+const isNamed = (choice: ToolChoice): boolean => typeof choice === 'object'
+
+function* eventsOf(parser: OutputParser, line: Line): Generator<GenerationEvent, void> {
+  for (const piece of piecesOf(line.text, line.chunk)) yield* parser.push(piece)
+  yield* parser.finish(line.finish)
+  const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 }
+  yield { type: 'finish', reason: line.finish, stop: null, usage }
+}
+
+/** Pieces of so many characters, never half of one. */
+function* piecesOf(text: string, chunk: number): Generator<string, void> {
+  if (chunk === Infinity) return yield text
+  let piece = ''
+  let count = 0
+  for (const character of text) {
+    piece += character
+    count += 1
+    if (count < chunk) continue
+    yield piece
+    piece = ''
+    count = 0
+  }
+  yield piece
+}
+
+function oneOf<Name extends string>(
+  wire: { [key: string]: Json },
+  key: string,
+  names: readonly [Name, ...Name[]]
+): Name {
+  const given = wire[key] ?? names[0]
+  const found = names.find((name) => name === given)
+  if (!found) throw new LineError(`"${key}" must be one of ${names.join(', ')}`)
+  return found
+}
+
+function lineOf(document: string): Line {
+  const wire = JSON.parse(document) as Json
+  if (typeof wire !== 'object' || wire === null || Array.isArray(wire))
+    throw new LineError('The input must be an object with "text"')
+  const { text, tools = null, chunk = null } = wire
+  if (text === undefined && wire['tokens'] !== undefined)
+    throw new LineError('Seed-OSS output is read as text: give "text" in place of "tokens"')
+  if (typeof text !== 'string') throw new LineError('"text" must be a string')
+  if (chunk !== null && (typeof chunk !== 'number' || !Number.isInteger(chunk) || chunk < 1))
+    throw new LineError('"chunk" must be a whole number of characters, 1 or more')
+  return {
+    text,
+    tools: toolsOf(tools),
+    toolChoice: choiceOf(wire),
+    start: oneOf(wire, 'start', ['auto', 'reasoning', 'content']),
+    finish: oneOf(wire, 'finish', ['stop', 'length']),
+    chunk: chunk ?? Infinity,
+  }
+}
+
+function choiceOf(wire: { [key: string]: Json }): ToolChoice {
+  const choice = wire['tool_choice']
+  if (typeof choice !== 'object' || choice === null || Array.isArray(choice))
+    return oneOf<'auto' | 'none' | 'required'>(wire, 'tool_choice', ['auto', 'none', 'required'])
+  const { function: named } = choice
+  const name = typeof named === 'object' && named !== null && 'name' in named ? named.name : null
+  if (typeof name !== 'string') throw new LineError('"tool_choice" must name a function')
+  return { name }
+}
+
+function toolsOf(tools: Json): Tool[] {
+  if (tools === null) return []
+  if (!Array.isArray(tools)) throw new LineError('"tools" must be a list')
+  return tools.map((tool, i) => {
+    const outer = typeof tool === 'object' && tool !== null && !Array.isArray(tool) ? tool : {}
+    const inner = outer['function'] ?? outer
+    const known = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? inner : {}
+    const { name, parameters } = known
+    if (typeof name !== 'string')
+      throw new LineError(`"tools[${i}].function.name" must be a string`)
+    const schema =
+      typeof parameters === 'object' && parameters !== null && !Array.isArray(parameters)
+    return { name, source: JSON.stringify(tool), ...(schema ? { parameters } : {}) }
+  })
+}
