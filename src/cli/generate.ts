@@ -1,6 +1,6 @@
 // `seed-server generate`: answers prompts once, greedily, with the flags of the Seed-OSS repository's inference/generate.py.
 import type { Conversation } from '../conversation.ts'
-import type { Engine, Sampling } from '../engine.ts'
+import type { Sampling } from '../engine.ts'
 import { loadModel, StartError } from '../loading.ts'
 import { DEMO_MODEL, type ModelFolder } from '../model.ts'
 import { SERVE } from '../options.ts'
@@ -185,8 +185,6 @@ const open = async (options: GenerateOptions) => {
   }
 }
 
-const close = (engine: Engine): Promise<void> => engine.close()
-
 export const run = async (argv: string[]): Promise<number> => {
   const { values, notes, help } = readOptions(GENERATE, { argv, meaningless: MEANINGLESS })
   if (help !== undefined) {
@@ -198,12 +196,14 @@ export const run = async (argv: string[]): Promise<number> => {
   if (ignored.length > 0) notes.push(`accepted, but without meaning here: ${ignored.join(', ')}`)
   for (const note of notes) process.stderr.write(`note: ${note}\n`)
   const written = values.prompts === undefined ? DEFAULT_PROMPTS : promptsIn(values.prompts)
+  // Whoever stops reading, as head does, has had enough.
+  process.stdout.on('error', () => process.exit(0))
   const model = await open(values)
   try {
     const prompts = await Promise.all(written.map((prompt) => promptOf(model, values, prompt)))
     await answerAll(model, values, prompts)
   } finally {
-    await close(model.engine)
+    await model.engine.close()
   }
   return 0
 }
