@@ -11,6 +11,7 @@ const COMMANDS: { [name: string]: { what: string; load: () => Promise<{ run: Com
   serve: { what: 'serve a model over the OpenAI API', load: () => import('./cli/serve.ts') },
   generate: { what: 'answer prompts once and end', load: () => import('./cli/generate.ts') },
   render: { what: 'show the prompt of a conversation', load: () => import('./cli/render.ts') },
+  parse: { what: 'show the events of an output', load: () => import('./cli/parse.ts') },
 }
 
 const overview = (): string =>
