@@ -13,7 +13,7 @@ export const IN_BLOCK = [FUNCTION]
 export const IN_MENTIONED_BLOCK = [CALL_END, THINK_END]
 export const AFTER_FUNCTION = [FUNCTION, CALL_END, CALL]
 export const ONLY_CALL = [CALL]
-export const ONLY_CALL_END = [CALL_END]
+const ONLY_CALL_END = [CALL_END]
 export const TAGS = [THINK, THINK_END]
 export const TAGS_AND_CALLS = [THINK, THINK_END, CALL, CALL_END, FUNCTION]
 export const TAGS_AND_MENTIONS = [THINK, THINK_END, CALL]
@@ -71,4 +71,28 @@ export function inkEnd(text: string, from: number): number {
   let end = text.length
   while (end > from && isBlank(text.charCodeAt(end - 1))) end -= 1
   return end
+}
+
+/** Names longer than this are no names, so that a header that never ends is not held back for ever. */
+const MAX_NAME = 128
+/** White space allowed between `</function>` and `</seed:tool_call>` where `</parameter>` is missing. */
+const MAX_GAP = 16
+
+/** Where the name at `at` ends: -1 while it may go on, Infinity if it never does. */
+export function nameEnd(text: string, at: number, final: boolean): number {
+  const limit = at + MAX_NAME
+  for (let end = at; end < limit && end < text.length; end += 1) {
+    const mark = text[end]
+    if (mark === '>' || mark === '<' || mark === '\n') return end
+  }
+  return text.length >= limit || final ? Infinity : -1
+}
+
+/** Whether nothing but the end of the block, or of the output, follows `</function>`; null while undecided. */
+export function callEndsAt(text: string, from: number, final: boolean): boolean | null {
+  const end = blankEnd(text, from, Math.min(text.length, from + MAX_GAP))
+  if (end === text.length) return final || null
+  const marker = markerAt(text, end, ONLY_CALL_END)
+  if (marker === '' && !final) return null
+  return marker === CALL_END
 }

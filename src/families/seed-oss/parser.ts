@@ -10,15 +10,16 @@ import {
   IN_MENTIONED_BLOCK,
   AFTER_FUNCTION,
   ONLY_CALL,
-  ONLY_CALL_END,
   TAGS,
   TAGS_AND_CALLS,
   TAGS_AND_MENTIONS,
   blankEnd,
+  callEndsAt,
   cut,
   FUNCTION,
   FUNCTION_END,
   markerAt,
+  nameEnd,
   PARAMETER,
   PARAMETER_END,
 } from './markers.ts'
@@ -33,11 +34,6 @@ export interface ParserOptions {
   /** The prompt ends inside the reply's own content: then no newline of it goes. */
   continues?: boolean
 }
-
-/** Names longer than this are no names, so that a header that never ends is not held back for ever. */
-const MAX_NAME = 128
-/** White space allowed between `</function>` and `</seed:tool_call>` where `</parameter>` is missing. */
-const MAX_GAP = 16
 
 type State =
   | 'content'
@@ -63,7 +59,7 @@ class SeedOssParser implements OutputParser {
   private final = false
   private calls: boolean
   private declared: Map<string, Tool>
-  /** A block that has begun and is not yet known to hold a function: shown if it holds none. */
+  /** A block that has begun, shown if it holds no function; after a function, the white space that may end it. */
   private opened = ''
   /** Blocks shown as text, whose end tags then are text too. */
   private shownBlocks = 0
@@ -294,19 +290,9 @@ class SeedOssParser implements OutputParser {
     this.state = 'content'
   }
 
-  /** Where the name that starts here ends: -1 while it may go on, the text's end or more if it never does. */
-  private nameEnd(): number {
-    const limit = this.at + MAX_NAME
-    for (let end = this.at; end < limit && end < this.text.length; end += 1) {
-      const mark = this.text[end]
-      if (mark === '>' || mark === '<' || mark === '\n') return end
-    }
-    return this.text.length >= limit || this.final ? Infinity : -1
-  }
-
   /** After `<function=`; in a block `<function=name` also ends at a line's end or the next tag. */
   private name(): boolean {
-    const end = this.nameEnd()
+    const end = nameEnd(this.text, this.at, this.final)
     if (end < 0) return false
     const name = this.text.slice(this.at, end).trim()
     const mark = this.text[end]
@@ -342,7 +328,7 @@ class SeedOssParser implements OutputParser {
   }
 
   private parameterKey(): boolean {
-    const end = this.nameEnd()
+    const end = nameEnd(this.text, this.at, this.final)
     if (end < 0) return false
     const key = this.text.slice(this.at, end).trim()
     if (this.text[end] !== '>' || key === '') {
@@ -373,23 +359,21 @@ class SeedOssParser implements OutputParser {
   /** `</function>` in a value is text, unless the end of the block or of the output is all that follows. */
   private functionEndInValue(): boolean {
     const from = this.at + FUNCTION_END.length
-    const end = blankEnd(this.text, from, Math.min(this.text.length, from + MAX_GAP))
-    const next = end === this.text.length ? '' : markerAt(this.text, end, ONLY_CALL_END)
-    if (next === '' && !this.final) return false
-    if (next === CALL_END || end === this.text.length) {
-      this.at = end
-      this.leaveFunction(FUNCTION_END)
-    } else {
-      this.writing(FUNCTION_END)
-      this.at = from
-    }
+    const ends = callEndsAt(this.text, from, this.final)
+    if (ends === null) return false
+    if (ends) this.leaveFunction(FUNCTION_END)
+    else this.writing(FUNCTION_END)
+    this.at = from
     return true
   }
 
+  /** White space before the end of the block is part of it; before text it is text. */
   private afterFunction(): boolean {
-    this.say(this.blanks())
+    this.opened += this.blanks()
     const marker = this.here(AFTER_FUNCTION)
     if (marker === '') return false
+    if (marker === null) this.say(this.opened)
+    this.opened = ''
     this.at += marker?.length ?? 0
     if (marker === CALL) this.openBlock()
     else this.state = marker === FUNCTION ? 'name' : 'content'
