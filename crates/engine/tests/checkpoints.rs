@@ -39,7 +39,7 @@ impl Copy {
     /// The sentence with which opening fails.
     fn refusal(&self) -> String {
         let attempt = || -> Result<(), seed_engine::weights::WeightError> {
-            let ModelConfig::SeedOss(config) = ModelConfig::read(&self.0)?;
+            let config = ModelConfig::read(&self.0)?;
             let source = SafetensorsFolder::open(&self.0)?;
             Checkpoint::check(&source, &config.expected())?;
             Ok(())
@@ -66,7 +66,7 @@ impl Drop for Copy {
 fn good_ones_are_accepted() {
     for case in ["gqa", "wide", "tied"] {
         let copy = Copy::of(case);
-        let ModelConfig::SeedOss(config) = ModelConfig::read(&copy.0).unwrap();
+        let config = ModelConfig::read(&copy.0).unwrap();
         let source = SafetensorsFolder::open(&copy.0).unwrap();
         Checkpoint::check(&source, &config.expected()).unwrap();
     }

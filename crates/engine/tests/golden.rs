@@ -1,138 +1,19 @@
-//! Logits against transformers: tiny random checkpoints of several shapes, in one chunk, in many, and in a crowd.
-//! Fixtures come from tools/golden/logits.py. Prints the largest difference of each case.
+//! Logits of Seed-OSS against transformers: tiny random checkpoints of several shapes, in one chunk, in many, and in a
+//! crowd. Fixtures come from tools/golden/logits.py. Prints the largest difference of each case.
 
-use std::path::{Path, PathBuf};
+mod reference;
 
-use candle_core::{DType, Device};
-use safetensors::SafeTensors;
-use seed_engine::cache::storage::{KvShape, KvStorage};
-use seed_engine::model::{Batch, Model, ModelConfig, SeedOss};
-use seed_engine::parallel::Rank;
-use seed_engine::weights::{Checkpoint, SafetensorsFolder, StorageDType};
+use candle_core::DType;
+use reference::{BOUND, Golden, PAGE, folder, tables};
+use seed_engine::model::{Batch, ModelConfig};
+use seed_engine::weights::StorageDType;
 
 const CASES: [&str; 3] = ["gqa", "wide", "tied"];
-const PAGE: usize = 16;
-const BOUND: f32 = 2e-3;
 
-struct Golden {
-    model: SeedOss,
-    kv_heads: usize,
-    head_dim: usize,
-    layers: usize,
-    sampled: Vec<usize>,
-    prompts: Vec<Prompt>,
-}
-
-struct Prompt {
-    tokens: Vec<u32>,
-    /// Logits of `sampled` ids at every position.
-    rows: Vec<Vec<f32>>,
-    /// All logits at the last position.
-    last: Vec<f32>,
-}
-
-fn folder(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(case)
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect()
-}
-
-fn integers(bytes: &[u8]) -> Vec<i64> {
-    bytes
-        .chunks_exact(8)
-        .map(|b| i64::from_le_bytes(b.try_into().unwrap()))
-        .collect()
-}
-
-impl Golden {
-    fn open(case: &str, dtype: Option<StorageDType>) -> Self {
-        let ModelConfig::SeedOss(config) = ModelConfig::read(&folder(case)).unwrap();
-        let source = SafetensorsFolder::open(&folder(case)).unwrap();
-        let checkpoint = Checkpoint::check(&source, &config.expected()).unwrap();
-        let model =
-            SeedOss::load(&config, &checkpoint, dtype, PAGE, Rank::SOLO, &mut |_| {}).unwrap();
-        let bytes = std::fs::read(folder(case).join("expected.safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let sampled: Vec<usize> = integers(file.tensor("sampled_ids").unwrap().data())
-            .into_iter()
-            .map(|i| i as usize)
-            .collect();
-        let prompts = (0..5)
-            .map(|n| {
-                let data = |kind: &str| file.tensor(&format!("{kind}.{n}")).unwrap().data();
-                Prompt {
-                    tokens: integers(data("tokens"))
-                        .into_iter()
-                        .map(|t| t as u32)
-                        .collect(),
-                    rows: floats(data("sampled"))
-                        .chunks_exact(sampled.len())
-                        .map(<[f32]>::to_vec)
-                        .collect(),
-                    last: floats(data("last")),
-                }
-            })
-            .collect();
-        Self {
-            model,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            layers: config.layers,
-            sampled,
-            prompts,
-        }
-    }
-
-    fn cache(&self, pages: usize, dtype: DType) -> KvStorage {
-        let shape = KvShape {
-            pages,
-            kv_heads: self.kv_heads,
-            page_size: PAGE,
-            head_dim: self.head_dim,
-            slots: self.layers,
-            dtype,
-        };
-        KvStorage::new(&shape, &Device::Cpu).unwrap()
-    }
-
-    /// Logits of every row of the batch.
-    fn run(&self, mut batch: Batch, cache: &KvStorage) -> Vec<Vec<f32>> {
-        batch.logit_rows = (0..batch.tokens.len() as u32).collect();
-        let hidden = self.model.forward(&batch, cache).unwrap();
-        self.model
-            .logits(&hidden)
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap()
-    }
-
-    fn difference(&self, prompt: &Prompt, logits: &[Vec<f32>]) -> f32 {
-        assert_eq!(logits.len(), prompt.rows.len());
-        let mut worst = 0f32;
-        for (row, expected) in logits.iter().zip(&prompt.rows) {
-            for (&id, want) in self.sampled.iter().zip(expected) {
-                worst = worst.max((row[id] - want).abs());
-            }
-        }
-        for (have, want) in logits.last().unwrap().iter().zip(&prompt.last) {
-            worst = worst.max((have - want).abs());
-        }
-        worst
-    }
-}
-
-/// Pages in a scrambled order, so that a wrong page table cannot pass.
-fn table(first: usize, tokens: usize, pages: usize) -> Vec<u32> {
-    (0..tokens.div_ceil(PAGE))
-        .map(|p| ((first + p) * 7 % pages) as u32)
-        .collect()
+fn open(case: &str, dtype: Option<StorageDType>) -> Golden {
+    let folder = folder("golden").join(case);
+    let config = ModelConfig::read(&folder).unwrap();
+    Golden::open(&folder, &config, dtype)
 }
 
 fn print(case: &str, how: &str, worst: f32) {
@@ -143,11 +24,15 @@ fn print(case: &str, how: &str, worst: f32) {
 #[test]
 fn one_chunk() {
     for case in CASES {
-        let golden = Golden::open(case, None);
+        let golden = open(case, None);
         let mut worst = 0f32;
         for prompt in &golden.prompts {
             let mut batch = Batch::default();
-            batch.push(&prompt.tokens, 0, vec![table(0, prompt.tokens.len(), 64)]);
+            batch.push(
+                &prompt.tokens,
+                0,
+                tables(&golden, 0, prompt.tokens.len(), 64),
+            );
             let logits = golden.run(batch, &golden.cache(64, DType::F32));
             worst = worst.max(golden.difference(prompt, &logits));
         }
@@ -158,18 +43,18 @@ fn one_chunk() {
 #[test]
 fn many_chunks_are_bitwise_the_same() {
     for case in CASES {
-        let golden = Golden::open(case, None);
+        let golden = open(case, None);
         let prompt = golden.prompts.last().unwrap();
-        let pages = table(3, prompt.tokens.len(), 64);
+        let pages = tables(&golden, 3, prompt.tokens.len(), 64);
         let mut whole = Batch::default();
-        whole.push(&prompt.tokens, 0, vec![pages.clone()]);
+        whole.push(&prompt.tokens, 0, pages.clone());
         let whole = golden.run(whole, &golden.cache(64, DType::F32));
         for chunk in [1usize, 7, 16, 33, 100] {
             let cache = golden.cache(64, DType::F32);
             let mut logits = Vec::new();
             for (n, tokens) in prompt.tokens.chunks(chunk).enumerate() {
                 let mut batch = Batch::default();
-                batch.push(tokens, n * chunk, vec![pages.clone()]);
+                batch.push(tokens, n * chunk, pages.clone());
                 logits.extend(golden.run(batch, &cache));
             }
             assert_eq!(logits, whole, "{case} in chunks of {chunk}");
@@ -185,7 +70,7 @@ fn many_chunks_are_bitwise_the_same() {
 #[test]
 fn a_crowd_is_bitwise_the_same() {
     for case in CASES {
-        let golden = Golden::open(case, None);
+        let golden = open(case, None);
         let cache = golden.cache(128, DType::F32);
         let mut batch = Batch::default();
         let mut first = 0;
@@ -193,7 +78,7 @@ fn a_crowd_is_bitwise_the_same() {
             batch.push(
                 &prompt.tokens,
                 0,
-                vec![table(first, prompt.tokens.len(), 128)],
+                tables(&golden, first, prompt.tokens.len(), 128),
             );
             first += prompt.tokens.len().div_ceil(PAGE);
         }
@@ -203,7 +88,11 @@ fn a_crowd_is_bitwise_the_same() {
             let mine = &crowd[row..row + prompt.tokens.len()];
             row += prompt.tokens.len();
             let mut alone = Batch::default();
-            alone.push(&prompt.tokens, 0, vec![table(5, prompt.tokens.len(), 64)]);
+            alone.push(
+                &prompt.tokens,
+                0,
+                tables(&golden, 5, prompt.tokens.len(), 64),
+            );
             assert_eq!(
                 golden.run(alone, &golden.cache(64, DType::F32)),
                 mine,
@@ -223,10 +112,14 @@ fn lower_precision_stays_close() {
             (Some(StorageDType::F16), DType::BF16),
             (Some(StorageDType::F32), DType::F32),
         ] {
-            let golden = Golden::open(case, dtype);
+            let golden = open(case, dtype);
             let prompt = golden.prompts.last().unwrap();
             let mut batch = Batch::default();
-            batch.push(&prompt.tokens, 0, vec![table(0, prompt.tokens.len(), 64)]);
+            batch.push(
+                &prompt.tokens,
+                0,
+                tables(&golden, 0, prompt.tokens.len(), 64),
+            );
             let logits = golden.run(batch, &golden.cache(64, cache));
             let kl = divergence(&prompt.last, logits.last().unwrap());
             println!("golden {case} {dtype:?} cache {cache:?}: KL {kl:.1e}");

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::cache::storage::{KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
-use crate::model::{Architecture, Model, ModelConfig, SeedOss};
-use crate::parallel::Rank;
+use crate::model::{Model, ModelConfig};
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
 use crate::text::{Tokenizer, TokenizerOptions};
 use crate::weights::{Checkpoint, SafetensorsFolder, StorageDType, WeightError, WeightSource};
@@ -109,15 +108,16 @@ pub(crate) fn load(
 ) -> Result<Loaded, LoadError> {
     let folder = &options.folder;
     progress("checking", 0.0);
-    let ModelConfig::SeedOss(config) = ModelConfig::read(folder)?;
+    let config = ModelConfig::read(folder)?;
+    let geometry = config.geometry();
     let tokenizer = Arc::new(read_tokenizer(folder, &options.control_tokens)?);
     let real_vocabulary = tokenizer.vocabulary().len();
-    if real_vocabulary > config.vocabulary {
+    if real_vocabulary > geometry.vocabulary {
         return Err(LoadError::new(format!(
             "{}: holds token ids up to {}, but config.json says vocab_size {}",
             folder.join("tokenizer.json").display(),
             real_vocabulary - 1,
-            config.vocabulary
+            geometry.vocabulary
         )));
     }
     let eos = end_tokens(folder, &tokenizer, &options.stop_tokens)?;
@@ -135,51 +135,49 @@ pub(crate) fn load(
         });
     let cache_dtype = match widest {
         StorageDType::F32 => DType::F32,
-        StorageDType::F16 | StorageDType::Bf16 => DType::BF16,
+        StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 => DType::BF16,
     };
     let mut shape = KvShape {
         pages: 0,
-        kv_heads: config.kv_heads,
+        kv_heads: geometry.kv_heads,
         page_size: options.page_size,
-        head_dim: config.head_dim,
-        slots: config.layers,
+        head_dim: geometry.head_dim,
+        slots: geometry.slots,
         dtype: cache_dtype,
     };
     let rows = options.max_batched_tokens as u64;
-    let widths = 4 * config.hidden + 2 * config.heads * config.head_dim + 3 * config.intermediate;
     let plan = memory::plan(
         &Demand {
             weights: weights_in_memory(&source, options.dtype),
             page: shape.page_bytes() as u64,
             page_size: options.page_size,
-            groups: 1,
-            trained_context: config.max_positions,
+            groups: geometry.windows.len(),
+            trained_context: geometry.max_positions,
             max_model_len: options.max_model_len,
             max_sequences: options.max_sequences,
             kv_cache: options.kv_cache,
-            workspace: rows * widths as u64 * 4
-                + super::turn::LOGIT_ROWS as u64 * config.vocabulary as u64 * 8,
+            workspace: rows * geometry.row_floats as u64 * 4
+                + super::turn::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
         },
         memory::available(),
     )
     .map_err(LoadError::new)?;
     shape.pages = plan.pages;
 
-    let model = SeedOss::load(
-        &config,
-        &checkpoint,
-        options.dtype,
-        options.page_size,
-        Rank::SOLO,
-        &mut |done| progress("loading weights", done),
-    )?;
+    let model = config.load(&checkpoint, options.dtype, options.page_size, &mut |done| {
+        progress("loading weights", done);
+    })?;
     progress("allocating the KV cache", 0.0);
     let cache = KvStorage::new(&shape, &Device::Cpu)
         .map_err(|e| LoadError::new(format!("cannot allocate the KV cache: {e}")))?;
     let scheduler = Scheduler::new(SchedulerConfig {
         page_size: options.page_size,
         pages: plan.pages,
-        groups: vec![LayerGroup { window: None }],
+        groups: geometry
+            .windows
+            .iter()
+            .map(|&window| LayerGroup { window })
+            .collect(),
         max_sequences: options.max_sequences,
         max_batched_tokens: options.max_batched_tokens,
         max_model_len: plan.max_model_len,
@@ -190,10 +188,8 @@ pub(crate) fn load(
     })
     .map_err(|e| LoadError::new(e.to_string()))?;
     let facts = ModelFacts {
-        architecture: match Architecture::SeedOss {
-            Architecture::SeedOss => "SeedOssForCausalLM",
-        },
-        vocabulary: config.vocabulary,
+        architecture: geometry.architecture,
+        vocabulary: geometry.vocabulary,
         real_vocabulary,
         eos: eos.clone(),
         parameters: expected.parameters(),
@@ -203,12 +199,12 @@ pub(crate) fn load(
     };
     Ok(Loaded {
         parts: Parts {
-            model: Box::new(model),
+            model,
             cache,
             scheduler,
             tokenizer: Arc::clone(&tokenizer),
             eos,
-            vocabulary: config.vocabulary,
+            vocabulary: geometry.vocabulary,
             pool: thread_pool(options.threads)?,
         },
         tokenizer,
@@ -234,7 +230,16 @@ fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> 
         .names()
         .into_iter()
         .filter_map(|n| source.info(n))
-        .map(|i| i.shape.iter().product::<usize>() as u64 * dtype.size() as u64)
+        .map(|i| {
+            let elements = i.shape.iter().product::<usize>();
+            // Packed blocks and scales are bytes, and stay as they are.
+            let bytes = if i.dtype == "U8" {
+                elements
+            } else {
+                dtype.bytes(elements)
+            };
+            bytes as u64
+        })
         .sum()
 }
 

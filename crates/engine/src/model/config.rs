@@ -4,23 +4,20 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::SeedOssConfig;
+use super::{GptOss, GptOssConfig, Model, SeedOss, SeedOssConfig};
+use crate::parallel::Rank;
+use crate::weights::{Checkpoint, Expected, StorageDType, WeightError};
 
 /// Why a config cannot be used: one sentence that names the file.
 pub type ConfigError = crate::weights::WeightError;
-
-/// The architectures this engine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// `SeedOssForCausalLM`.
-    SeedOss,
-}
 
 /// A config of one of the architectures.
 #[derive(Clone, Debug)]
 pub enum ModelConfig {
     /// ByteDance Seed-OSS.
     SeedOss(SeedOssConfig),
+    /// OpenAI gpt-oss.
+    GptOss(GptOssConfig),
 }
 
 impl ModelConfig {
@@ -31,34 +28,94 @@ impl ModelConfig {
             .map_err(|e| ConfigError::new(&path, format!("cannot be read: {e}")))?;
         let value: Value = serde_json::from_slice(&text)
             .map_err(|e| ConfigError::new(&path, format!("is no valid JSON: {e}")))?;
-        match architecture(&value) {
-            Some(Architecture::SeedOss) => SeedOssConfig::parse(&value)
-                .map(Self::SeedOss)
-                .map_err(|reason| ConfigError::new(&path, reason)),
-            None => Err(ConfigError::new(
-                &path,
-                format!(
-                    "describes the architecture {}; SeedOssForCausalLM is supported",
-                    value.get("architectures").unwrap_or(&Value::Null)
-                ),
+        let names = value.get("architectures").unwrap_or(&Value::Null);
+        let parsed = match names.get(0).and_then(Value::as_str) {
+            Some("SeedOssForCausalLM") => SeedOssConfig::parse(&value).map(Self::SeedOss),
+            Some("GptOssForCausalLM") => GptOssConfig::parse(&value).map(Self::GptOss),
+            _ => Err(format!(
+                "describes the architecture {names}; SeedOssForCausalLM and GptOssForCausalLM are supported"
             )),
+        };
+        parsed.map_err(|reason| ConfigError::new(&path, reason))
+    }
+
+    /// The tensors this geometry needs, with their shapes.
+    pub fn expected(&self) -> Expected {
+        match self {
+            Self::SeedOss(config) => config.expected(),
+            Self::GptOss(config) => config.expected(),
         }
     }
 
-    /// Which architecture it is.
-    pub fn architecture(&self) -> Architecture {
+    /// What memory and cache are planned from.
+    pub fn geometry(&self) -> Geometry {
         match self {
-            Self::SeedOss(_) => Architecture::SeedOss,
+            Self::SeedOss(c) => Geometry {
+                architecture: "SeedOssForCausalLM",
+                vocabulary: c.vocabulary,
+                max_positions: c.max_positions,
+                kv_heads: c.kv_heads,
+                head_dim: c.head_dim,
+                windows: vec![None],
+                slots: c.layers,
+                row_floats: 4 * c.hidden + 2 * c.heads * c.head_dim + 3 * c.intermediate,
+            },
+            Self::GptOss(c) => Geometry {
+                architecture: "GptOssForCausalLM",
+                vocabulary: c.vocabulary,
+                max_positions: c.max_positions,
+                kv_heads: c.kv_heads,
+                head_dim: c.head_dim,
+                windows: c.windows(),
+                slots: c.layout().iter().map(|l| l.slot + 1).max().unwrap_or(0),
+                row_floats: 6 * c.hidden
+                    + 2 * c.heads * c.head_dim
+                    + c.chosen * (2 * c.hidden + 3 * c.intermediate),
+            },
         }
+    }
+
+    /// Reads all weights; see the models' own `load`.
+    pub fn load(
+        &self,
+        checkpoint: &Checkpoint<'_>,
+        dtype: Option<StorageDType>,
+        page_size: usize,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Box<dyn Model>, WeightError> {
+        Ok(match self {
+            Self::SeedOss(config) => {
+                let rank = Rank::SOLO;
+                Box::new(SeedOss::load(
+                    config, checkpoint, dtype, page_size, rank, progress,
+                )?)
+            }
+            Self::GptOss(config) => Box::new(GptOss::load(
+                config, checkpoint, dtype, page_size, progress,
+            )?),
+        })
     }
 }
 
-fn architecture(value: &Value) -> Option<Architecture> {
-    let names = value.get("architectures")?.as_array()?;
-    match names.first()?.as_str()? {
-        "SeedOssForCausalLM" => Some(Architecture::SeedOss),
-        _ => None,
-    }
+/// What memory and cache are planned from, whatever the architecture.
+#[derive(Clone, Debug)]
+pub struct Geometry {
+    /// Name as in config.json.
+    pub architecture: &'static str,
+    /// Rows of embedding and head.
+    pub vocabulary: usize,
+    /// Longest context, tokens.
+    pub max_positions: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Window of each layer group.
+    pub windows: Vec<Option<usize>>,
+    /// Layers of the largest group.
+    pub slots: usize,
+    /// f32 values in flight for one row of a step, roughly.
+    pub row_floats: usize,
 }
 
 /// A positive integer of the config, or the sentence that says it is missing.

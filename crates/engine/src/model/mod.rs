@@ -2,10 +2,13 @@
 
 mod batch;
 mod config;
+mod gpt_oss;
+mod reader;
 mod seed_oss;
 
 pub use batch::{Batch, BatchSequence};
-pub use config::{Architecture, ConfigError, ModelConfig};
+pub use config::{ConfigError, Geometry, ModelConfig};
+pub use gpt_oss::{GptOss, GptOssConfig};
 pub use seed_oss::{SeedOss, SeedOssConfig};
 
 use candle_core::{Result, Tensor};

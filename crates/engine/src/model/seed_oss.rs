@@ -7,6 +7,7 @@ use seed_kernels::cpu::AttentionShape;
 use serde_json::Value;
 
 use super::config::{count, flag, number};
+use super::reader::Reader;
 use super::{Batch, Model};
 use crate::cache::storage::{KvStorage, LayerSlot};
 use crate::ops::activation::silu_mul;
@@ -16,7 +17,7 @@ use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
 use crate::ops::rope::{Rope, Rotation};
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Expected, Matrix, Shard, StorageDType, WeightError};
+use crate::weights::{Checkpoint, Expected, Shard, StorageDType, WeightError};
 
 /// Geometry as config.json states it. Query width is `heads * head_dim` and need not equal `hidden`.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,7 +199,7 @@ impl SeedOss {
         };
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
-            layers.push(reader.layer(config, layer)?);
+            layers.push(Layer::read(&reader, config, layer)?);
             progress((layer + 1) as f32 / config.layers as f32);
         }
         let tables = if config.tied {
@@ -308,6 +309,31 @@ impl Model for SeedOss {
 }
 
 impl Layer {
+    fn read(
+        reader: &Reader<'_>,
+        config: &SeedOssConfig,
+        layer: usize,
+    ) -> std::result::Result<Layer, WeightError> {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let (column, row) = (reader.rank.column_parallel(), reader.rank.row_parallel());
+        let (qkv, out, mlp) = (
+            config.attention_bias,
+            config.attention_out_bias,
+            config.mlp_bias,
+        );
+        Ok(Layer {
+            input_norm: reader.norm(&name("input_layernorm.weight"))?,
+            q: reader.linear(&name("self_attn.q_proj"), column, qkv)?,
+            k: reader.linear(&name("self_attn.k_proj"), column, qkv)?,
+            v: reader.linear(&name("self_attn.v_proj"), column, qkv)?,
+            o: reader.linear(&name("self_attn.o_proj"), row, out)?,
+            post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
+            gate: reader.linear(&name("mlp.gate_proj"), column, mlp)?,
+            up: reader.linear(&name("mlp.up_proj"), column, mlp)?,
+            down: reader.linear(&name("mlp.down_proj"), row, mlp)?,
+        })
+    }
+
     fn byte_len(&self) -> usize {
         [
             &self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down,
@@ -315,77 +341,5 @@ impl Layer {
         .iter()
         .map(|l| l.byte_len())
         .sum()
-    }
-}
-
-/// Reads tensors by their checkpoint names, each split as its linear is declared.
-struct Reader<'a> {
-    checkpoint: &'a Checkpoint<'a>,
-    dtype: Option<StorageDType>,
-    rank: Rank,
-    eps: f32,
-}
-
-impl Reader<'_> {
-    fn matrix(&self, name: &str, shard: Shard) -> std::result::Result<Matrix, WeightError> {
-        let matrix = self.checkpoint.source.matrix(name, shard)?;
-        Ok(match self.dtype {
-            Some(dtype) => matrix.converted(dtype),
-            None => matrix,
-        })
-    }
-
-    fn norm(&self, name: &str) -> std::result::Result<RmsNorm, WeightError> {
-        let weight = self.checkpoint.source.vector(name, Shard::Whole)?;
-        Ok(RmsNorm::new(weight, self.eps))
-    }
-
-    /// A linear; its bias follows the outputs, so a row-parallel one is whole (and added on rank 0 alone).
-    fn linear(
-        &self,
-        name: &str,
-        shard: Shard,
-        bias: bool,
-    ) -> std::result::Result<Linear, WeightError> {
-        let weight = self.matrix(&format!("{name}.weight"), shard)?;
-        let bias_shard = match shard {
-            Shard::Columns { .. } => Shard::Whole,
-            other => other,
-        };
-        let bias = bias && !(matches!(shard, Shard::Columns { .. }) && self.rank.rank > 0);
-        let bias = match bias {
-            true => Some(
-                self.checkpoint
-                    .source
-                    .vector(&format!("{name}.bias"), bias_shard)?,
-            ),
-            false => None,
-        };
-        Ok(Linear::new(weight, bias))
-    }
-
-    fn layer(
-        &self,
-        config: &SeedOssConfig,
-        layer: usize,
-    ) -> std::result::Result<Layer, WeightError> {
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let (column, row) = (self.rank.column_parallel(), self.rank.row_parallel());
-        let (qkv, out, mlp) = (
-            config.attention_bias,
-            config.attention_out_bias,
-            config.mlp_bias,
-        );
-        Ok(Layer {
-            input_norm: self.norm(&name("input_layernorm.weight"))?,
-            q: self.linear(&name("self_attn.q_proj"), column, qkv)?,
-            k: self.linear(&name("self_attn.k_proj"), column, qkv)?,
-            v: self.linear(&name("self_attn.v_proj"), column, qkv)?,
-            o: self.linear(&name("self_attn.o_proj"), row, out)?,
-            post_attention_norm: self.norm(&name("post_attention_layernorm.weight"))?,
-            gate: self.linear(&name("mlp.gate_proj"), column, mlp)?,
-            up: self.linear(&name("mlp.up_proj"), column, mlp)?,
-            down: self.linear(&name("mlp.down_proj"), row, mlp)?,
-        })
     }
 }

@@ -29,6 +29,13 @@ impl Linear {
         self.weight.byte_len()
     }
 
+    /// The same on slices: `x [tokens, in]`, `y [tokens, out]`.
+    pub(crate) fn multiply(&self, x: &[f32], tokens: usize, y: &mut [f32]) {
+        let (outputs, inputs) = (self.weight.rows(), self.weight.cols());
+        let bias = self.bias.as_deref();
+        cpu::linear(x, tokens, inputs, self.weight.weights(), outputs, bias, y);
+    }
+
     /// `x [tokens, in]` → `[tokens, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.apply_op1_no_bwd(self)
@@ -42,18 +49,10 @@ impl CustomOp1 for Linear {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = f32s(storage, layout, "linear")?;
-        let (tokens, inputs) = layout.shape().dims2()?;
+        let (tokens, _) = layout.shape().dims2()?;
         let outputs = self.weight.rows();
         let mut y = vec![0f32; tokens * outputs];
-        cpu::linear(
-            x,
-            tokens,
-            inputs,
-            self.weight.weights(),
-            outputs,
-            self.bias.as_deref(),
-            &mut y,
-        );
+        self.multiply(x, tokens, &mut y);
         Ok((CpuStorage::F32(y), Shape::from((tokens, outputs))))
     }
 }

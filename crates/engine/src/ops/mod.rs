@@ -6,6 +6,7 @@ pub mod activation;
 pub mod attention;
 pub mod embedding;
 pub mod linear;
+pub mod moe;
 pub mod norm;
 pub mod rope;
 

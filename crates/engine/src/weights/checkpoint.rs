@@ -8,6 +8,7 @@ use super::{WeightError, WeightSource};
 #[derive(Default)]
 pub struct Expected {
     tensors: BTreeMap<String, Vec<usize>>,
+    packed: BTreeMap<String, Vec<usize>>,
     ignored: Vec<String>,
 }
 
@@ -18,18 +19,27 @@ impl Expected {
         self
     }
 
+    /// Adds a tensor of packed bytes (U8) that must be there with exactly this shape.
+    pub fn packed(&mut self, name: impl Into<String>, shape: &[usize]) -> &mut Self {
+        self.packed.insert(name.into(), shape.to_vec());
+        self
+    }
+
     /// Names that end so may be there and are not read.
     pub fn ignore_suffix(&mut self, suffix: impl Into<String>) -> &mut Self {
         self.ignored.push(suffix.into());
         self
     }
 
-    /// Sum of elements.
+    /// Sum of weights: packed codes are two a byte, their scales no weights.
     pub fn parameters(&self) -> u64 {
-        self.tensors
-            .values()
-            .map(|s| s.iter().map(|&d| d as u64).product::<u64>())
-            .sum()
+        let count = |shape: &Vec<usize>| shape.iter().map(|&d| d as u64).product::<u64>();
+        let codes = self
+            .packed
+            .iter()
+            .filter(|(name, _)| name.ends_with("_blocks"));
+        self.tensors.values().map(count).sum::<u64>()
+            + codes.map(|(_, shape)| 2 * count(shape)).sum::<u64>()
     }
 }
 
@@ -42,36 +52,17 @@ pub struct Checkpoint<'a> {
 impl<'a> Checkpoint<'a> {
     /// Checks names and shapes: a missing, misshapen or unknown tensor is one sentence that names its file.
     pub fn check(source: &'a dyn WeightSource, expected: &Expected) -> Result<Self, WeightError> {
-        for (name, shape) in &expected.tensors {
-            let info = source.info(name).ok_or_else(|| {
-                WeightError::new(
-                    source.origin(),
-                    format!(
-                        "tensor {name} is missing; config.json promises it with shape {shape:?}"
-                    ),
-                )
-            })?;
-            if &info.shape != shape {
-                return Err(WeightError::new(
-                    &info.file,
-                    format!(
-                        "tensor {name} has shape {:?}, but config.json says {shape:?}",
-                        info.shape
-                    ),
-                ));
-            }
-            if !matches!(info.dtype.as_str(), "F32" | "F16" | "BF16") {
-                return Err(WeightError::new(
-                    &info.file,
-                    format!(
-                        "tensor {name} has type {}; bf16, f16 and f32 are supported",
-                        info.dtype
-                    ),
-                ));
-            }
+        let plain = expected
+            .tensors
+            .iter()
+            .map(|t| (t, &["F32", "F16", "BF16"][..]));
+        let packed = expected.packed.iter().map(|t| (t, &["U8"][..]));
+        for ((name, shape), types) in plain.chain(packed) {
+            check_tensor(source, name, shape, types)?;
         }
         let unknown = source.names().into_iter().find(|name| {
             !expected.tensors.contains_key(*name)
+                && !expected.packed.contains_key(*name)
                 && !expected.ignored.iter().any(|s| name.ends_with(s.as_str()))
         });
         if let Some(name) = unknown {
@@ -85,4 +76,38 @@ impl<'a> Checkpoint<'a> {
         }
         Ok(Self { source })
     }
+}
+
+fn check_tensor(
+    source: &dyn WeightSource,
+    name: &str,
+    shape: &[usize],
+    types: &[&str],
+) -> Result<(), WeightError> {
+    let info = source.info(name).ok_or_else(|| {
+        WeightError::new(
+            source.origin(),
+            format!("tensor {name} is missing; config.json promises it with shape {shape:?}"),
+        )
+    })?;
+    if info.shape != shape {
+        return Err(WeightError::new(
+            &info.file,
+            format!(
+                "tensor {name} has shape {:?}, but config.json says {shape:?}",
+                info.shape
+            ),
+        ));
+    }
+    if !types.contains(&info.dtype.as_str()) {
+        return Err(WeightError::new(
+            &info.file,
+            format!(
+                "tensor {name} has type {}; {} is supported",
+                info.dtype,
+                types.join(", ")
+            ),
+        ));
+    }
+    Ok(())
 }

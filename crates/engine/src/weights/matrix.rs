@@ -16,14 +16,26 @@ pub enum StorageDType {
     F16,
     /// bfloat16, the type both families are released in.
     Bf16,
+    /// OCP MXFP4: blocks of 32 four-bit codes along the columns with one power-of-two scale each.
+    Mxfp4,
 }
 
 impl StorageDType {
-    /// Bytes of one element.
-    pub fn size(self) -> usize {
+    /// Bytes of so many elements; whole blocks where the format has them.
+    pub fn bytes(self, elements: usize) -> usize {
+        match self {
+            Self::F32 => elements * 4,
+            Self::F16 | Self::Bf16 => elements * 2,
+            Self::Mxfp4 => elements / 32 * 17,
+        }
+    }
+
+    /// Alignment the elements need in memory.
+    fn alignment(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::Mxfp4 => 1,
         }
     }
 }
@@ -34,6 +46,12 @@ enum Bytes {
     F32(Arc<[f32]>),
     F16(Arc<[f16]>),
     Bf16(Arc<[bf16]>),
+    Mxfp4 {
+        map: Arc<Mmap>,
+        blocks: Range<usize>,
+        scales: Range<usize>,
+        scale_map: Arc<Mmap>,
+    },
 }
 
 /// A row-major matrix `[rows, cols]`. Cloning shares the bytes.
@@ -55,8 +73,8 @@ impl Matrix {
         cols: usize,
     ) -> Option<Self> {
         let bytes = map.get(range.clone())?;
-        let aligned = (bytes.as_ptr() as usize).is_multiple_of(dtype.size());
-        (aligned && bytes.len() == rows * cols * dtype.size()).then_some(Self {
+        let aligned = (bytes.as_ptr() as usize).is_multiple_of(dtype.alignment());
+        (aligned && bytes.len() == dtype.bytes(rows * cols)).then_some(Self {
             bytes: Bytes::Mapped(map, range),
             dtype,
             rows,
@@ -79,7 +97,7 @@ impl Matrix {
                     .map(|b| f16::from_le_bytes([b[0], b[1]]))
                     .collect(),
             ),
-            StorageDType::Bf16 => Bytes::Bf16(
+            StorageDType::Bf16 | StorageDType::Mxfp4 => Bytes::Bf16(
                 bytes
                     .chunks_exact(2)
                     .map(|b| bf16::from_le_bytes([b[0], b[1]]))
@@ -92,6 +110,29 @@ impl Matrix {
             rows,
             cols,
         }
+    }
+
+    /// Packed MXFP4 blocks `[rows, cols / 32, 16]` and scales `[rows, cols / 32]`, each a part of a mapped file.
+    pub(crate) fn mxfp4(
+        blocks: (Arc<Mmap>, Range<usize>),
+        scales: (Arc<Mmap>, Range<usize>),
+        rows: usize,
+        cols: usize,
+    ) -> Option<Self> {
+        let whole = cols.is_multiple_of(32)
+            && blocks.1.len() == rows * cols / 2
+            && scales.1.len() == rows * cols / 32;
+        whole.then_some(Self {
+            bytes: Bytes::Mxfp4 {
+                map: blocks.0,
+                blocks: blocks.1,
+                scales: scales.1,
+                scale_map: scales.0,
+            },
+            dtype: StorageDType::Mxfp4,
+            rows,
+            cols,
+        })
     }
 
     /// Rows (outputs of a linear).
@@ -111,7 +152,7 @@ impl Matrix {
 
     /// Bytes read when the whole matrix is used once.
     pub fn byte_len(&self) -> usize {
-        self.rows * self.cols * self.dtype.size()
+        self.dtype.bytes(self.rows * self.cols)
     }
 
     /// The elements as kernels take them.
@@ -122,29 +163,44 @@ impl Matrix {
                 match self.dtype {
                     StorageDType::F32 => Weights::F32(bytemuck::cast_slice(bytes)),
                     StorageDType::F16 => Weights::F16(bytemuck::cast_slice(bytes)),
-                    StorageDType::Bf16 => Weights::Bf16(bytemuck::cast_slice(bytes)),
+                    StorageDType::Bf16 | StorageDType::Mxfp4 => {
+                        Weights::Bf16(bytemuck::cast_slice(bytes))
+                    }
                 }
             }
             Bytes::F32(v) => Weights::F32(v),
             Bytes::F16(v) => Weights::F16(v),
             Bytes::Bf16(v) => Weights::Bf16(v),
+            Bytes::Mxfp4 {
+                map,
+                blocks,
+                scales,
+                scale_map,
+            } => Weights::Mxfp4 {
+                blocks: &map[blocks.clone()],
+                scales: &scale_map[scales.clone()],
+            },
         }
     }
 
-    /// The same values in another element type; rounds to nearest even where it narrows.
+    /// The same values in another element type; rounds to nearest even where it narrows. Packed blocks stay as they are.
     pub fn converted(self, dtype: StorageDType) -> Self {
-        if self.dtype == dtype {
+        if self.dtype == dtype || self.dtype == StorageDType::Mxfp4 || dtype == StorageDType::Mxfp4
+        {
             return self;
         }
         let wide: Vec<f32> = match self.weights() {
             Weights::F32(v) => v.to_vec(),
             Weights::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
             Weights::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            Weights::Mxfp4 { .. } => return self,
         };
         let bytes = match dtype {
             StorageDType::F32 => Bytes::F32(wide.into()),
             StorageDType::F16 => Bytes::F16(wide.iter().map(|&x| f16::from_f32(x)).collect()),
-            StorageDType::Bf16 => Bytes::Bf16(wide.iter().map(|&x| bf16::from_f32(x)).collect()),
+            StorageDType::Bf16 | StorageDType::Mxfp4 => {
+                Bytes::Bf16(wide.iter().map(|&x| bf16::from_f32(x)).collect())
+            }
         };
         Self {
             bytes,

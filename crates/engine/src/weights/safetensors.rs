@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::source::part;
@@ -168,6 +169,16 @@ impl Entry {
         }
     }
 
+    fn not_three(&self, name: &str) -> WeightError {
+        WeightError::new(
+            &self.info.file,
+            format!(
+                "tensor {name} has shape {:?}, not three dimensions",
+                self.info.shape
+            ),
+        )
+    }
+
     fn bytes(&self) -> &[u8] {
         &self.map[self.start..self.start + self.len]
     }
@@ -200,7 +211,7 @@ impl WeightSource for SafetensorsFolder {
                 format!("tensor {name} has {n} {what}, which {world} ranks cannot share evenly"),
             )
         };
-        let size = dtype.size();
+        let size = dtype.bytes(1);
         match shard {
             Shard::Columns { rank, world } if world > 1 => {
                 let (first, count) =
@@ -244,13 +255,69 @@ impl WeightSource for SafetensorsFolder {
             })?,
             Shard::Whole | Shard::Columns { .. } => (0, len),
         };
-        let size = dtype.size();
+        let size = dtype.bytes(1);
         let bytes = &entry.bytes()[first * size..(first + count) * size];
         let wide = Matrix::copied(bytes, dtype, 1, count).converted(StorageDType::F32);
         match wide.weights() {
             seed_kernels::cpu::Weights::F32(values) => Ok(values.to_vec()),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn experts(&self, name: &str) -> Result<Vec<Matrix>, WeightError> {
+        let entry = self.entry(name)?;
+        let dtype = entry.storage_dtype(name)?;
+        let [experts, inputs, outputs] = entry.info.shape[..] else {
+            return Err(entry.not_three(name));
+        };
+        let matrix = inputs * outputs;
+        let size = dtype.bytes(1);
+        let bytes = entry.bytes();
+        let transposed = |expert: usize| {
+            let from = &bytes[expert * matrix * size..(expert + 1) * matrix * size];
+            let mut to = Vec::with_capacity(matrix * size);
+            for output in 0..outputs {
+                for input in 0..inputs {
+                    let at = (input * outputs + output) * size;
+                    to.extend_from_slice(&from[at..at + size]);
+                }
+            }
+            Matrix::copied(&to, dtype, outputs, inputs)
+        };
+        Ok((0..experts).into_par_iter().map(transposed).collect())
+    }
+
+    fn packed_experts(&self, name: &str) -> Result<Vec<Matrix>, WeightError> {
+        let blocks = self.entry(&format!("{name}_blocks"))?;
+        let scales = self.entry(&format!("{name}_scales"))?;
+        let [experts, outputs, groups, 16] = blocks.info.shape[..] else {
+            return Err(WeightError::new(
+                &blocks.info.file,
+                format!(
+                    "tensor {name}_blocks has shape {:?}, not [experts, outputs, blocks, 16]",
+                    blocks.info.shape
+                ),
+            ));
+        };
+        let part = |entry: &Entry, bytes: usize, expert: usize| {
+            let start = entry.start + expert * bytes;
+            (Arc::clone(&entry.map), start..start + bytes)
+        };
+        let matrix = |expert: usize| {
+            Matrix::mxfp4(
+                part(blocks, outputs * groups * 16, expert),
+                part(scales, outputs * groups, expert),
+                outputs,
+                groups * 32,
+            )
+            .ok_or_else(|| {
+                WeightError::new(
+                    &scales.info.file,
+                    format!("tensors of {name} do not fit together"),
+                )
+            })
+        };
+        (0..experts).map(matrix).collect()
     }
 
     fn total_bytes(&self) -> u64 {

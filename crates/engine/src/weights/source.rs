@@ -66,6 +66,10 @@ pub trait WeightSource: Send + Sync {
     fn matrix(&self, name: &str, shard: Shard) -> Result<Matrix, WeightError>;
     /// Reads a one-dimensional tensor as f32, or one rank's part (`Shard::Rows`).
     fn vector(&self, name: &str, shard: Shard) -> Result<Vec<f32>, WeightError>;
+    /// Reads `[experts, inputs, outputs]` as one matrix `[outputs, inputs]` per expert (dequantised checkpoints).
+    fn experts(&self, name: &str) -> Result<Vec<Matrix>, WeightError>;
+    /// Reads `{name}_blocks` and `{name}_scales` as one packed MXFP4 matrix `[outputs, inputs]` per expert.
+    fn packed_experts(&self, name: &str) -> Result<Vec<Matrix>, WeightError>;
     /// Bytes of all tensors together.
     fn total_bytes(&self) -> u64;
     /// A file to blame when something is missing altogether.

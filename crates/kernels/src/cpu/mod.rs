@@ -13,6 +13,7 @@ mod block;
 mod elementwise;
 mod level;
 mod linear;
+mod packed;
 mod scalar;
 mod scratch;
 pub(crate) mod simd;
@@ -69,6 +70,13 @@ fn linear_at(
         Weights::F32(w) => linear_of(level, x, k, w, n, bias, y),
         Weights::F16(w) => linear_of(level, x, k, w, n, bias, y),
         Weights::Bf16(w) => linear_of(level, x, k, w, n, bias, y),
+        Weights::Mxfp4 { blocks, scales } => {
+            assert!(
+                k.is_multiple_of(32) && scales.len() == n * k / 32,
+                "linear: k must be whole blocks of 32, and scales [n, k / 32]"
+            );
+            packed::linear(level, x, k, packed::Mxfp4 { blocks, scales }, n, bias, y)
+        }
     }
 }
 
@@ -124,6 +132,7 @@ pub fn embed(table: Weights<'_>, dim: usize, ids: &[u32], out: &mut [f32]) {
         Weights::F32(table) => gather(table, dim, ids, out),
         Weights::F16(table) => gather(table, dim, ids, out),
         Weights::Bf16(table) => gather(table, dim, ids, out),
+        Weights::Mxfp4 { .. } => panic!("embed: the table must be plain, not MXFP4"),
     }
 }
 

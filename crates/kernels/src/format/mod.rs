@@ -2,6 +2,7 @@
 //!
 //! Plain element types live here. Block formats get a file each beside `plain.rs`.
 
+pub(crate) mod mxfp4;
 mod plain;
 
 pub(crate) use plain::{MAX_STEP, Plain};
@@ -17,6 +18,13 @@ pub enum Weights<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
+    /// MXFP4: `blocks` `[n, k / 32, 16]` of two codes a byte (low half first), `scales` `[n, k / 32]`.
+    Mxfp4 {
+        /// The codes.
+        blocks: &'a [u8],
+        /// A power of two for each block, biased by 127.
+        scales: &'a [u8],
+    },
 }
 
 impl Weights<'_> {
@@ -26,6 +34,7 @@ impl Weights<'_> {
             Self::F32(w) => w.len(),
             Self::F16(w) => w.len(),
             Self::Bf16(w) => w.len(),
+            Self::Mxfp4 { blocks, .. } => 2 * blocks.len(),
         }
     }
 

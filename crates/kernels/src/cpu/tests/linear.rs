@@ -233,3 +233,33 @@ fn wrong_shapes_say_which() {
         &mut [0.0; 3],
     );
 }
+
+/// Packed blocks give the bits of the same matrix stored as f32, for every number of rows.
+#[test]
+fn packed_blocks_equal_their_widened_matrix() {
+    let (n, k) = (37, 96);
+    let mut state = 9u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let blocks: Vec<u8> = (0..n * k / 2).map(|_| byte()).collect();
+    let scales: Vec<u8> = (0..n * k / 32).map(|_| 120 + byte() % 10).collect();
+    let mut wide = vec![0f32; n * k];
+    crate::format::mxfp4::decode(&blocks, &scales, &mut wide);
+    let bias: Vec<f32> = (0..n).map(|i| i as f32 / 7.0).collect();
+    for level in levels() {
+        for m in [1, 2, 7, 40] {
+            let x: Vec<f32> = (0..m * k)
+                .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
+                .collect();
+            let packed = Weights::Mxfp4 {
+                blocks: &blocks,
+                scales: &scales,
+            };
+            let have = run(level, &x, k, packed, n, Some(&bias));
+            let want = run(level, &x, k, Weights::F32(&wide), n, Some(&bias));
+            assert_eq!(have, want, "{level:?} m = {m}");
+        }
+    }
+}
