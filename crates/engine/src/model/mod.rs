@@ -3,12 +3,14 @@
 mod batch;
 mod config;
 mod gpt_oss;
+mod gpt_oss_config;
 mod reader;
 mod seed_oss;
 
 pub use batch::{Batch, BatchSequence};
 pub use config::{ConfigError, Geometry, ModelConfig};
-pub use gpt_oss::{GptOss, GptOssConfig};
+pub use gpt_oss::GptOss;
+pub use gpt_oss_config::GptOssConfig;
 pub use seed_oss::{SeedOss, SeedOssConfig};
 
 use candle_core::{Result, Tensor};
