@@ -149,7 +149,8 @@ class Oracle {
     if (at !== 0) return this.say(this.take(at < 0 ? this.rest.length : at))
     if (this.rest.startsWith('</seed:think>')) this.take('</seed:think>'.length)
     else if (this.rest.startsWith('<seed:think>')) {
-      this.take('<seed:think>'.length)
+      const tag = this.take('<seed:think>'.length)
+      if (this.inThought) return this.say(tag)
       if (!this.fresh) return undefined
       this.turn()
       this.inThought = true

@@ -57,7 +57,8 @@ export async function run(argv: string[]): Promise<number> {
   return failed > 0 ? 1 : 0
 }
 
-function answerTo(document: string): object {
+/** One line of output for one of input: what the chat route would send, or what is wrong with the line. */
+export function answerTo(document: string): object {
   try {
     return answered(lineOf(document))
   } catch (error) {

@@ -173,7 +173,8 @@ class SeedOssParser implements OutputParser {
         return false
       // A thought may begin where nothing has been said since the last turn; elsewhere the tag goes.
       case THINK:
-        if (this.said.atBoundary) {
+        if (this.said.inThought) this.say(THINK)
+        else if (this.said.atBoundary) {
           this.said.openThought()
           this.state = 'thought'
         }
@@ -261,7 +262,6 @@ class SeedOssParser implements OutputParser {
     this.mention = ''
     this.state = 'content'
     this.feed(held)
-    if (this.mention !== '') this.releaseMention()
   }
 
   private openBlock(): void {
