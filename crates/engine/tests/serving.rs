@@ -28,9 +28,16 @@ struct Answer {
 }
 
 fn folder(name: &str) -> PathBuf {
+    folder_of("golden/gqa", name)
+}
+
+/// A fixture's checkpoint with a tokenizer beside it.
+fn folder_of(case: &str, name: &str) -> PathBuf {
     let target = std::env::temp_dir().join(format!("seed-serving-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&target).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gqa");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(case);
     for file in std::fs::read_dir(source).unwrap() {
         let file = file.unwrap();
         std::fs::copy(file.path(), target.join(file.file_name())).unwrap();
@@ -143,9 +150,8 @@ fn prompt(n: u64) -> Vec<u32> {
         .collect()
 }
 
-#[test]
-fn thirty_two_together_equal_thirty_two_alone() {
-    let path = folder("crowd");
+/// `pages` is a pool far too small for all of them, so that preemption and recompute happen as well.
+fn thirty_two_together_equal_thirty_two_alone(path: PathBuf, page: u64, pages: u64) {
     let mut solo_options = options(path.clone());
     solo_options.prefix_cache = false;
     let solo = Server::start(&solo_options);
@@ -154,10 +160,8 @@ fn thirty_two_together_equal_thirty_two_alone() {
         solo.submit(request(id, prompt(id), 40));
         alone.extend(solo.collect(1, |_| {}));
     }
-    // A pool far too small for all of them, so that preemption and recompute happen as well.
     let mut crowd_options = options(path);
-    let page = 2 * 3 * 2 * 8 * 32 * 2;
-    crowd_options.kv_cache = Some(page * 80);
+    crowd_options.kv_cache = Some(page * pages);
     let crowd = Server::start(&crowd_options);
     for id in 1..=32 {
         crowd.submit(request(id, prompt(id), 40));
@@ -176,6 +180,44 @@ fn thirty_two_together_equal_thirty_two_alone() {
         "crowd: 32 of 32 equal their solo run, {} preemptions",
         crowd.engine.counters().scheduler.preemptions
     );
+}
+
+#[test]
+fn a_crowd_on_seed_oss_equals_solo_runs() {
+    // Keys and values of 3 layers, 2 heads, 8 positions, 32 wide, in bf16.
+    let page = 2 * 3 * 2 * 8 * 32 * 2;
+    thirty_two_together_equal_thirty_two_alone(folder("crowd"), page, 80);
+}
+
+/// Half of the layers slide over 24 positions, so their pages come and go and are shared on their own terms.
+#[test]
+fn a_crowd_on_gpt_oss_equals_solo_runs() {
+    let page = 2 * 2 * 2 * 8 * 16 * 2;
+    let path = folder_of("golden-gpt-oss", "crowd-gpt-oss");
+    thirty_two_together_equal_thirty_two_alone(path, page, 140);
+}
+
+#[test]
+fn a_shared_prefix_is_found_for_sliding_layers_too() {
+    let server = Server::start(&options(folder_of("golden-gpt-oss", "prefix-gpt-oss")));
+    let shared: Vec<u32> = (0..90).map(|t| 3 + t * 5 % 250).collect();
+    server.submit(request(1, shared.clone(), 60));
+    let first = server.collect(1, |_| {}).remove(&1).unwrap();
+    server.submit(request(2, shared.clone(), 60));
+    let second = server.collect(1, |_| {}).remove(&2).unwrap();
+    assert!(
+        second.cached.is_some_and(|n| n >= 64),
+        "{:?}",
+        second.cached
+    );
+    assert_eq!(second.tokens, first.tokens);
+    // The conversation goes on: its whole history is found again.
+    let longer = [shared, first.tokens[..40].to_vec()].concat();
+    server.submit(request(3, longer, 20));
+    let third = server.collect(1, |_| {}).remove(&3).unwrap();
+    assert!(third.cached.is_some_and(|n| n >= 112), "{:?}", third.cached);
+    assert_eq!(third.tokens, first.tokens[40..]);
+    server.nothing_is_in_use();
 }
 
 #[test]
