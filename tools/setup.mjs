@@ -130,16 +130,18 @@ const native = () => {
   )
 }
 
-const TYPESCRIPT = ['src', 'tsconfig.json', 'package.json']
+const TYPESCRIPT = ['src', 'examples', 'tsconfig.json', 'tsconfig.examples.json', 'package.json']
 
 const ts = () =>
   step('building TypeScript', TYPESCRIPT, 'dist/cli.js', 'dist/.seed-built', () => {
     rmSync(at('dist'), { recursive: true, force: true })
-    call(
-      process.execPath,
-      [at('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'],
-      'node is missing'
-    )
+    // The examples see the package as its users do, so they come second.
+    for (const project of ['tsconfig.json', 'tsconfig.examples.json'])
+      call(
+        process.execPath,
+        [at('node_modules/typescript/bin/tsc'), '-p', project],
+        'node is missing'
+      )
     chmodSync(at('dist/cli.js'), 0o755)
   })
 
