@@ -8,6 +8,7 @@ export interface FunctionCall {
 }
 
 interface CallLike {
+  type?: string
   function?: { name?: string; arguments?: string }
 }
 
