@@ -99,6 +99,8 @@ export interface Family {
     start: ParserStart
     tools: Tool[]
     toolChoice: ToolChoice
+    /** The prompt ends inside the reply's own content: then no newline of it goes. */
+    continues?: boolean
   }): import('./events.ts').OutputParser
 }
 

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import type { Json, ParserStart, Tool, ToolChoice } from '../conversation.ts'
 import type { GenerationEvent, OutputParser } from '../events.ts'
 import { createParser } from '../families/seed-oss/parser.ts'
+import { UsageError } from '../options/schema.ts'
 import { ChatChoice, type ChatDelta, ChatFold, isEmptyDelta } from '../stream/chat.ts'
 
 const USAGE = `Usage: seed-server parse --family seed-oss [--jsonl] < outputs
@@ -30,22 +31,13 @@ class LineError extends Error {
 }
 
 export async function run(argv: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      family: { type: 'string', default: 'seed-oss' },
-      jsonl: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  })
+  const values = flagsOf(argv)
   if (values.help) {
     process.stdout.write(USAGE)
     return 0
   }
-  if (values.family !== 'seed-oss') {
-    process.stderr.write(`parse knows the family seed-oss, not '${values.family}'\n`)
-    return 2
-  }
+  if (values.family !== 'seed-oss')
+    throw new UsageError(`parse knows the family seed-oss, not '${values.family}'`)
   const input = await readAll(process.stdin)
   const documents = values.jsonl ? input.split('\n').filter((line) => line.trim() !== '') : [input]
   let failed = 0
@@ -55,6 +47,21 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(answer)}\n`)
   }
   return failed > 0 ? 1 : 0
+}
+
+function flagsOf(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        family: { type: 'string', default: 'seed-oss' },
+        jsonl: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
 }
 
 /** One line of output for one of input: what the chat route would send, or what is wrong with the line. */

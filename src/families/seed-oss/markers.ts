@@ -18,19 +18,27 @@ export const TAGS = [THINK, THINK_END]
 export const TAGS_AND_CALLS = [THINK, THINK_END, CALL, CALL_END, FUNCTION]
 export const TAGS_AND_MENTIONS = [THINK, THINK_END, CALL]
 
+const LONGEST = CALL_END.length
+
 /** Text up to `at`, then a marker; '' is what may still become one, null is the end of the text. */
 export interface Cut {
   at: number
   marker: string | null
 }
 
-/** The marker at `at`, '' where the text ends inside of one, null where there is none. */
+/** What can follow the `<` of a marker: most that is no marker is known by it. */
+const SECOND = new Set('/fps')
+
+/** The marker at the `<` at `at`, '' where the text ends inside of one, null where there is none. */
 export function markerAt(text: string, at: number, markers: readonly string[]): string | null {
-  for (const marker of markers) if (text.startsWith(marker, at)) return marker
   const left = text.length - at
-  for (const marker of markers) {
-    if (left < marker.length && marker.startsWith(text.slice(at))) return ''
-  }
+  if (text[at] !== '<') return null
+  if (left === 1) return ''
+  if (!SECOND.has(text[at + 1]!)) return null
+  for (const marker of markers) if (text.startsWith(marker, at)) return marker
+  if (left >= LONGEST) return null
+  const rest = text.slice(at)
+  for (const marker of markers) if (marker.startsWith(rest)) return ''
   return null
 }
 

@@ -50,6 +50,12 @@ type State =
   | 'value'
   | 'after'
 
+/**
+ * Text streams as it comes; held back are only what may become a marker, white space that may go (utterance.ts),
+ * values that are no strings, and blocks inside an open thought until it is known whether the model stops after
+ * them. A thought keeps its reflections, tags included: dropping them would make the history a different text.
+ * Call markers are read only where tools may be called; else they are text.
+ */
 class SeedOssParser implements OutputParser {
   private state: State
   private said: Utterance
@@ -100,6 +106,7 @@ class SeedOssParser implements OutputParser {
   }
 
   private feed(text: string): void {
+    if (text === '' && !this.final) return
     this.text = this.at < this.text.length ? this.text.slice(this.at) + text : text
     this.at = 0
     while (this.at < this.text.length && this.step());
@@ -401,5 +408,5 @@ class SeedOssParser implements OutputParser {
   }
 }
 
-/** A parser of one choice's output; see the class comments for what is held back and what is dropped. */
+/** A parser of one choice's output. */
 export const createParser = (options: ParserOptions): OutputParser => new SeedOssParser(options)
