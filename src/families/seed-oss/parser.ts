@@ -35,12 +35,13 @@ export interface ParserOptions {
   continues?: boolean
 }
 
+/** Each is a method that reads on in that state; false when it needs more text. */
 type State =
   | 'content'
   | 'thought'
   /** In a thought, from `<seed:tool_call>` on: before a function, in the block, after it. */
   | 'mention'
-  | 'mentioned-block'
+  | 'mentionedBlock'
   | 'mentioned'
   /** In a call: before a function, in its name, between parameters, in a key, in a value, after it. */
   | 'block'
@@ -74,7 +75,7 @@ class SeedOssParser implements OutputParser {
   /** Text between parameters, which no call has a place for: said after it. */
   private stray = ''
   /** Held back inside the thought, until it is a call or is not. */
-  private mention = ''
+  private held = ''
   private mentionsBlock = false
 
   constructor({ start, tools, toolChoice, continues = false }: ParserOptions) {
@@ -93,10 +94,10 @@ class SeedOssParser implements OutputParser {
   finish(reason: 'stop' | 'length'): ParsedEvent[] {
     this.final = true
     this.feed(this.filter.push('', true))
-    if (this.mention !== '') this.decideMention(reason)
+    if (this.held !== '') this.decideMention(reason)
     if (this.state === 'block') this.showBlock()
     if (this.state === 'name') this.name()
-    if (this.state === 'key') this.parameterKey()
+    if (this.state === 'key') this.key()
     if (this.writer) {
       if (reason === 'stop') this.endCall()
       else this.cutCall()
@@ -109,35 +110,7 @@ class SeedOssParser implements OutputParser {
     if (text === '' && !this.final) return
     this.text = this.at < this.text.length ? this.text.slice(this.at) + text : text
     this.at = 0
-    while (this.at < this.text.length && this.step());
-  }
-
-  /** Reads on in the present state; false when it needs more text. */
-  private step(): boolean {
-    switch (this.state) {
-      case 'content':
-        return this.content()
-      case 'thought':
-        return this.thought()
-      case 'mention':
-        return this.beginMention()
-      case 'mentioned-block':
-        return this.mentionedBlock()
-      case 'mentioned':
-        return this.afterMention()
-      case 'block':
-        return this.block()
-      case 'name':
-        return this.name()
-      case 'body':
-        return this.body()
-      case 'key':
-        return this.parameterKey()
-      case 'value':
-        return this.value()
-      case 'after':
-        return this.afterFunction()
-    }
+    while (this.at < this.text.length && this[this.state]());
   }
 
   /** Consumes the text before the next marker and the marker; null when the text ends first. */
@@ -170,7 +143,7 @@ class SeedOssParser implements OutputParser {
   }
   private readonly writing = (text: string): void => this.writer?.write(text)
   private readonly holding = (text: string): void => {
-    this.mention += text
+    this.held += text
   }
 
   private content(): boolean {
@@ -209,7 +182,7 @@ class SeedOssParser implements OutputParser {
       this.said.closeThought()
       this.state = 'content'
     } else if (marker === CALL) {
-      this.mention = CALL
+      this.held = CALL
       this.mentionsBlock = false
       this.state = 'mention'
     } else if (this.said.thought) this.think(THINK)
@@ -217,15 +190,15 @@ class SeedOssParser implements OutputParser {
   }
 
   /** Anything but a function here makes it a mention at once. */
-  private beginMention(): boolean {
-    this.mention += this.blanks()
+  private mention(): boolean {
+    this.held += this.blanks()
     const marker = this.here(IN_BLOCK)
     if (marker === '') return false
     if (marker === null) return this.releaseMention()
     this.at += marker.length
-    this.mention += marker
+    this.held += marker
     this.mentionsBlock = true
-    this.state = 'mentioned-block'
+    this.state = 'mentionedBlock'
     return true
   }
 
@@ -236,37 +209,37 @@ class SeedOssParser implements OutputParser {
       this.at -= marker.length
       return this.releaseMention()
     }
-    this.mention += marker
+    this.held += marker
     this.state = 'mentioned'
     return true
   }
 
-  private afterMention(): boolean {
-    this.mention += this.blanks()
+  private mentioned(): boolean {
+    this.held += this.blanks()
     const marker = this.here(ONLY_CALL)
     if (marker === '') return false
     if (marker === null) return this.releaseMention()
     this.at += marker.length
-    this.mention += marker
+    this.held += marker
     this.state = 'mention'
     return true
   }
 
   private releaseMention(): true {
-    this.think(this.mention)
-    this.mention = ''
+    this.think(this.held)
+    this.held = ''
     this.state = 'thought'
     return true
   }
 
   /** The output ended on blocks inside an open thought: calls, if it was the model that ended it. */
   private decideMention(reason: 'stop' | 'length'): void {
-    const held = this.mention
+    const { held } = this
     if (reason === 'length' || !this.mentionsBlock) {
       this.releaseMention()
       return
     }
-    this.mention = ''
+    this.held = ''
     this.state = 'content'
     this.feed(held)
   }
@@ -334,7 +307,7 @@ class SeedOssParser implements OutputParser {
     else this.state = marker === FUNCTION_END && this.inBlock ? 'after' : 'content'
   }
 
-  private parameterKey(): boolean {
+  private key(): boolean {
     const end = nameEnd(this.text, this.at, this.final)
     if (end < 0) return false
     const key = this.text.slice(this.at, end).trim()
@@ -375,7 +348,7 @@ class SeedOssParser implements OutputParser {
   }
 
   /** White space before the end of the block is part of it; before text it is text. */
-  private afterFunction(): boolean {
+  private after(): boolean {
     this.opened += this.blanks()
     const marker = this.here(AFTER_FUNCTION)
     if (marker === '') return false
