@@ -36,9 +36,11 @@ export const parserOf = (
   const calls = settings.toolCallParser !== 'none'
   const thoughts = settings.reasoningParser !== 'none'
   if (!calls && !thoughts) return plainParser()
-  const { tools, toolChoice } = conversation
+  const { tools, toolChoice, continueFinalMessage: continues } = conversation
   const parser = family.parser(
-    calls ? { start, tools, toolChoice } : { start, tools: [], toolChoice: 'none' }
+    calls
+      ? { start, tools, toolChoice, continues }
+      : { start, tools: [], toolChoice: 'none', continues }
   )
   if (thoughts || !family.thought) return parser
   return retagged(parser, family.thought, start === 'reasoning')

@@ -1,6 +1,7 @@
 //! A request that is valid by type, and what the engine answers to it.
 
 use crate::sampling::{Finish, Released, SamplingParams, ThoughtSpec, TokenLogprob};
+use crate::scheduler::Refusal;
 
 /// One sequence to generate.
 #[derive(Clone, Debug)]
@@ -43,6 +44,20 @@ pub struct RefusalReason {
     pub kind: RefusalKind,
     /// What was wrong and what to do.
     pub message: String,
+}
+
+impl From<Refusal> for RefusalReason {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match &refusal {
+            Refusal::QueueFull { .. } | Refusal::TokensFull { .. } => RefusalKind::Busy,
+            Refusal::TooLong { .. } | Refusal::NeverFits { .. } => RefusalKind::TooLong,
+            _ => RefusalKind::Invalid,
+        };
+        Self {
+            kind,
+            message: refusal.to_string(),
+        }
+    }
 }
 
 /// How a sequence ended.

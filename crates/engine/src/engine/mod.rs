@@ -5,6 +5,7 @@
 
 mod live;
 mod load;
+mod row;
 mod turn;
 
 use std::collections::HashSet;

@@ -9,11 +9,12 @@ use rayon::prelude::*;
 
 use super::live::Live;
 use super::load::Parts;
+use super::row::{NON_FINITE, Row, Work};
 use super::{Command, Shared, Sink};
 use crate::model::Batch;
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
-use crate::sampling::{Finish, Generation, Next, TokenLogprob, prompt_logprobs};
-use crate::scheduler::{Outcome, Refusal, SequenceId, Step, Submission};
+use crate::sampling::{Finish, Generation, Next};
+use crate::scheduler::{Outcome, SequenceId, Step, Submission};
 
 /// Rows whose logits are held at once: bounds memory at large vocabularies.
 pub(crate) const LOGIT_ROWS: usize = 64;
@@ -31,27 +32,6 @@ pub(crate) struct Turn {
 enum Want {
     Sample { entry: usize },
     Score { id: u64, position: usize },
-}
-
-/// A row being worked on.
-struct Row<'a> {
-    logits: &'a mut [f32],
-    work: Work,
-}
-
-enum Work {
-    Sample {
-        entry: usize,
-        live: Box<Live>,
-        next: Option<Result<Next, String>>,
-    },
-    Score {
-        id: u64,
-        position: usize,
-        token: u32,
-        top: u32,
-        score: Option<TokenLogprob>,
-    },
 }
 
 impl Turn {
@@ -181,7 +161,7 @@ impl Turn {
                 reuse_prefix: !scores,
                 prompt_logits: scores,
             })
-            .map_err(refusal)?;
+            .map_err(RefusalReason::from)?;
         self.live.insert(request.id, live);
         Ok(())
     }
@@ -273,7 +253,7 @@ impl Turn {
             let mut rows = self.rows(step, block, &mut logits);
             self.parts
                 .pool
-                .install(|| rows.par_iter_mut().for_each(work));
+                .install(|| rows.par_iter_mut().for_each(Row::work));
             for done in rows {
                 match done.work {
                     Work::Sample { entry, live, next } => {
@@ -418,32 +398,5 @@ impl Turn {
                 live.remove(&output.id);
             }
         }
-    }
-}
-
-const NON_FINITE: &str = "the model produced non-finite logits for this request";
-
-fn work(row: &mut Row<'_>) {
-    match &mut row.work {
-        Work::Sample { live, next, .. } => {
-            *next = Some(live.generation.next(row.logits).map_err(|e| e.to_string()));
-        }
-        Work::Score {
-            token, top, score, ..
-        } => {
-            *score = Some(prompt_logprobs(row.logits, *token, *top));
-        }
-    }
-}
-
-fn refusal(refusal: Refusal) -> RefusalReason {
-    let kind = match &refusal {
-        Refusal::QueueFull { .. } | Refusal::TokensFull { .. } => RefusalKind::Busy,
-        Refusal::TooLong { .. } | Refusal::NeverFits { .. } => RefusalKind::TooLong,
-        _ => RefusalKind::Invalid,
-    };
-    RefusalReason {
-        kind,
-        message: refusal.to_string(),
     }
 }
