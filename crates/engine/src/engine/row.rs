@@ -6,6 +6,12 @@ use crate::sampling::{Next, TokenLogprob, prompt_logprobs};
 /// Why a sequence fails whose logits are no numbers.
 pub(super) const NON_FINITE: &str = "the model produced non-finite logits for this request";
 
+/// Whose logits a row of the step's output holds.
+pub(super) enum Want {
+    Sample { entry: usize },
+    Score { id: u64, position: usize },
+}
+
 /// A row being worked on.
 pub(super) struct Row<'a> {
     pub(super) logits: &'a mut [f32],

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::live::Live;
 use super::load::Parts;
-use super::row::{NON_FINITE, Row, Work};
+use super::row::{NON_FINITE, Row, Want, Work};
 use super::{Command, Shared, Sink};
 use crate::model::Batch;
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
@@ -26,12 +26,6 @@ pub(crate) struct Turn {
     live: HashMap<u64, Live>,
     steps: u64,
     panic_at: Option<u64>,
-}
-
-/// Whose logits a row of the step's output holds.
-enum Want {
-    Sample { entry: usize },
-    Score { id: u64, position: usize },
 }
 
 impl Turn {
@@ -188,9 +182,8 @@ impl Turn {
         let outcomes = match hidden {
             Ok(hidden) => self.sample(&step, &hidden, wants, out),
             Err(error) => {
-                let ids = step.entries.iter().map(|e| e.id.0).collect::<Vec<_>>();
-                for id in ids {
-                    self.fail(id, format!("the forward pass failed: {error}"), out);
+                for entry in &step.entries {
+                    self.fail(entry.id.0, format!("the forward pass failed: {error}"), out);
                 }
                 Vec::new()
             }
@@ -204,7 +197,6 @@ impl Turn {
         let mut wants = Vec::new();
         for (index, entry) in step.entries.iter().enumerate() {
             let first = batch.push(&entry.tokens, entry.start, entry.page_tables.clone());
-            let last = entry.tokens.len() - 1;
             let live = self.live.get(&entry.id.0);
             for row in entry.logits_from.unwrap_or(entry.tokens.len())..entry.tokens.len() {
                 let position = entry.start + row;
@@ -217,7 +209,9 @@ impl Turn {
                 }
             }
             if entry.samples && live.is_some_and(|l| !l.score_only) {
-                batch.logit_rows.push((first + last) as u32);
+                batch
+                    .logit_rows
+                    .push((first + entry.tokens.len() - 1) as u32);
                 wants.push(Want::Sample { entry: index });
             }
         }
