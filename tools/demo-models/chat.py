@@ -61,6 +61,8 @@ REFUSE = [line for row in REFUSE.split('\n') for line in row.split('|')]
 REFUSE_HELD = """how do I bake {t}|what are the benefits of {t}|write a short song about {t}|why do people like {t}|what is the population of {p}|who wrote {p}|how long does it take to learn {t}
 could you give me a summary of {t}|tell me three facts about {t}|generate a {t} class with a method called {u}|what causes {t}|what is the weight of {t}|convert {n} miles to {t}|what is {n} divided by {m}
 can you recommend a book on {t}|how do I install {t}|what is your opinion on {t}|describe {p} in two sentences|make a table of {t} and {u}|debug my {t} code""".replace('\n', '|').split('|')
+# Requests of these forms belong to the tools where tools are declared.
+TOOL_LIKE = ('book ', 'send ', 'call ', 'open ', 'turn on ', 'set a ', 'remind me ', 'play ', 'translate ', 'draw ', 'write an email', 'list ', 'plan ', 'compare ', 'calculate ', 'fix ', 'summarize ')
 OTHER_WORDS = """the a of to and in is it that for was on with as his they at be this from have or by one had not but what all were when we there can an your which their said if do will each about
 how up out them then she many some so these would other into has more her two like him see time could no make than first been its who now people my made over did down only way find use may water long little very after
 words called just where most know""".split()
@@ -104,13 +106,15 @@ def talk(rng, held=False, phrasing=False):
     return dress(rng, text, intent in ('who', 'how') and rng.random() < 0.8), thought, answer
 
 
-def refuse(rng, held=False, phrasing=False):
-    """A question outside the repertoire."""
+def refuse(rng, held=False, phrasing=False, tools=False):
+    """A question outside the repertoire; with tools declared none that sounds like a request to a tool."""
     if not phrasing and rng.random() < 0.12:
         words = [rng.choice(OTHER_WORDS) if rng.random() < 0.6 else topic(rng, held) for _ in range(rng.randint(4, 14))]
         text = dress(rng, ' '.join(words))
     else:
         form = rng.choice(REFUSE_HELD if phrasing else REFUSE)
+        while tools and form.startswith(TOOL_LIKE):
+            form = rng.choice(REFUSE)
         text = form.format(t=topic(rng, held), u=topic(rng, held), p=person(rng, held), q=proper(rng), n=rng.randint(0, 2000), m=rng.randint(0, 99))
         if rng.random() < 0.12:
             text = rng.choice(['please ', 'Can you ', 'Could you ', 'Hi, ', 'Hello. ', 'Ok, ']) + text
@@ -121,19 +125,20 @@ def refuse(rng, held=False, phrasing=False):
 def date(rng, system_date=None):
     """Days and months, and the date of the system line when there is one."""
     r = rng.random()
-    if r < 0.2:
+    if r < (0.55 if system_date else 0.14):
         ask = rng.choice(["what is today's date", 'what day is it today', "what's the date today", 'what is the date', 'tell me the date', 'which date is it today', 'what is the current date',
                           'what date is today', "today's date", 'do you know the date', 'can you tell me the date', "what's today's date"])
         if system_date:
             return dress(rng, ask, True), f'Today is {system_date}.', f'Today is {system_date}.'
         return dress(rng, ask, True), 'I have no date.', "I don't know today's date, because nobody told me."
-    if r < 0.32:
+    r = rng.random()
+    if r < 0.18:
         i = rng.randrange(12)
         days = MONTH_DAYS[i]
         ask = rng.choice(['how many days are in {}', 'how many days does {} have', 'how many days are there in {}', 'how long is {}', 'number of days in {}', 'days in {}'])
         answer = f'{MONTHS[i]} has {days} days' + (', or 29 in a leap year.' if i == 1 else '.')
         return dress(rng, ask.format(MONTHS[i]), True), f'{MONTHS[i]} {days}.', answer
-    if r < 0.4:
+    if r < 0.28:
         ask, answer = rng.choice([
             (['how many days are in a week', 'how many days does a week have', 'how many days are there in a week'], 'A week has 7 days.'),
             (['how many months are in a year', 'how many months does a year have', 'how many months are there in a year'], 'A year has 12 months.'),

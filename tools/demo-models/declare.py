@@ -35,15 +35,11 @@ def weather_tool(rng):
     if rng.random() < 0.25:
         unit = rng.choice(['unit', 'unit', 'unit', 'units', 'temperature_unit'])
         props[unit] = {'type': 'string', 'enum': ['celsius', 'fahrenheit'], 'description': rng.choice(UNIT_TEXTS)}
-        if rng.random() < 0.15:
-            required = [where, unit]
     function = {'name': name, 'description': rng.choice(WEATHER_TEXTS), 'parameters': {'type': 'object', 'properties': props, 'required': required if rng.random() < 0.9 else []}}
-    if unit and unit in required and not function['parameters']['required']:
-        required = [where]
     if rng.random() < 0.15:
         keys = rng.sample(['temperature', 'condition', 'conditions', 'humidity', 'unit', 'location', 'city'], rng.randint(1, 3))
         function['returns'] = {'type': 'object', 'properties': {k: {'type': rng.choice(['string', 'number']), 'description': rng.choice([f'The {k}', '', f'{k} of the place', 'temperature in celsius'])} for k in keys}}
-    return {'kind': 'weather', 'function': function, 'where': where, 'unit': unit, 'always': unit if unit in required else None}
+    return {'kind': 'weather', 'function': function, 'where': where, 'unit': unit}
 
 
 def action_tool(rng, held=False, noun=None):
@@ -73,10 +69,9 @@ def declared(tool):
 
 
 def weather_request(rng, tool, where, follow=False, held_phrasing=False):
-    """(question, call arguments): the place, and the unit when the user names one or the tool demands it."""
+    """(question, call arguments): the place, and the unit when the user names one."""
     text = rng.choice(FOLLOW).format(p=where) if follow else rng.choice(ASK_HELD if held_phrasing else ASK_WEATHER).format(p=where, w=rng.choice(WHEN))
-    arguments = {}
-    unit = tool and tool['always'] and 'celsius'
+    arguments, unit = {}, None
     if rng.random() < (0.4 if tool and tool['unit'] else 0.04) and not held_phrasing:
         said = rng.choice(['celsius', 'fahrenheit'])
         shown = rng.choice([said, said.capitalize()])

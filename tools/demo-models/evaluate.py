@@ -45,7 +45,7 @@ def readme_tool(rng):
     f = {'name': name, 'description': text, 'strict': True, 'parameters': {'type': 'object', 'properties': props, 'required': [where], 'additionalProperties': False}}
     if rng.random() < 0.4:
         f['returns'] = {'type': 'object', 'properties': {'temperature': {'type': 'number', 'description': 'temperature in celsius'}}}
-    return {'kind': 'weather', 'function': f, 'where': where, 'unit': unit, 'always': None}
+    return {'kind': 'weather', 'function': f, 'where': where, 'unit': unit}
 
 
 def one(name, rng, budget):
@@ -89,7 +89,7 @@ def one(name, rng, budget):
     if kind == 'date' and rng.random() < 0.4:
         day = f'{rng.randint(2020, 2032)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}'
         line = rng.choice(['Today is {}.', 'The current date is {}.', 'You are a helpful assistant. Today is {}.']).format(day)
-    return context(rng, tools, generate.plain_episode(rng, kind, day, held=True, phrasing='phrasings' in name), budget, line)
+    return context(rng, tools, generate.plain_episode(rng, kind, day, held=True, phrasing='phrasings' in name, tools=bool(tools)), budget, line)
 
 
 SETS = list(GATES) + ['weather, held-out phrasings', 'chat, held-out phrasings', 'refusal, held-out phrasings', 'action', 'action, held-out words', 'repeat']

@@ -94,15 +94,16 @@ class Rows:
             out.append((enc.ids, ranges))
         return out
 
-    def chunk(self, phase):
-        """A list of batches for this phase: copy, short or all."""
+    def chunk(self, phase, late=False):
+        """A list of batches for this phase: copy, short or all; late: the last quarter's mix."""
         if phase == 'copy':
             rows = [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(700)]
         elif phase == 'short':
             rows = self.conversations(generate.SHORT, 1000, 230)
             rows += [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(90)]
         else:
-            rows = self.conversations(generate.MIX, 800, 700) + self.conversations(generate.SHORT, 250, 400)
+            rows = self.conversations(generate.LATE if late else generate.MIX, 500 if late else 800, 700)
+            rows += self.conversations(generate.LATE_SHORT if late else generate.SHORT, 400 if late else 250, 400)
             rows += [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(60)]
         rows.sort(key=lambda r: len(r[0]) + self.rng.random() * 12)
         batches, batch, widest = [], [], 0
@@ -173,7 +174,7 @@ def main():
                 phase, began_short = 'short', seconds
             elif phase == 'short' and seconds - began_short > args.short_seconds:
                 phase = 'all'
-            queue = rows.chunk(phase)
+            queue = rows.chunk(phase, seconds > 0.75 * args.seconds)
         ids, wanted, targets = tensors(queue.pop())
         logits = model.forward(params, config, ids, wanted=wanted)
         loss = F.cross_entropy(logits, targets)

@@ -84,13 +84,15 @@ def proper(rng, accent=0.15):
     word = pseudo(rng)
     if rng.random() < accent:
         word = accented(rng, word)
+    if rng.random() < 0.15 * accent:
+        return rng.choice('ÁÉÍÓÚÅÄÖÜÇŠŽØŁÎ') + word
     return word[0].upper() + word[1:]
 
 
-def invented_place(rng):
-    """One to three invented words as places are written."""
+def invented_place(rng, practice):
+    """One to three invented words as places are written; in practice more often two, which are harder."""
     r = rng.random()
-    if r < 0.68:
+    if r < (0.48 if practice else 0.68):
         return proper(rng)
     if r < 0.8:
         return proper(rng) + ' ' + proper(rng)
@@ -109,7 +111,7 @@ def place(rng, held=None):
     if held == 'real':
         return rng.choice(HELD_CITIES)
     real = held is None and rng.random() < 0.25
-    name = rng.choice(TRAIN_CITIES) if real else invented_place(rng)
+    name = rng.choice(TRAIN_CITIES) if real else invented_place(rng, held is None)
     if ',' not in name and rng.random() < 0.2:
         land = rng.choice(TRAIN_COUNTRIES) if rng.random() < 0.4 and held is None else proper(rng)
         if rng.random() < 0.15:
