@@ -40,12 +40,21 @@ export interface ThinkingBudget {
   dialect: 'soft' | 'hard'
 }
 
+/** A shape the answer is asked to have, as families that say so in the prompt show it. */
+export interface ResponseFormat {
+  name: string
+  description?: string
+  /** JSON schema of the answer, as JSON text. */
+  schema: string
+}
+
 export interface Conversation {
   messages: Message[]
   tools: Tool[]
   toolChoice: ToolChoice
   parallelToolCalls: boolean
   budget: ThinkingBudget
+  responseFormat?: ResponseFormat
   /** Variables the caller passes to the chat template, reserved names already refused. */
   templateVariables: { [key: string]: Json }
   addGenerationPrompt: boolean
