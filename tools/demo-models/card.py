@@ -61,7 +61,8 @@ Hidden 192, 4 layers, 4 heads of 64 (query width 256), 2 key-value heads, interm
 which {padding} rows are padding, as the real model has. {tokens:.1f} M tokens, of which {learned:.1f} M were learned from, in {steps:,} steps
 and {minutes:.0f} minutes of two shared CPU cores ({rate:,.0f} tokens a second); seed {train_seed}. The starting weights are not
 purely random: copying (a previous-token head and an induction head) is laid out in the first two layers and then trained like the rest.
-The shipped weights are a running average over about the last 100 steps. Chat template: a byte copy of the stock Seed-OSS one.
+The shipped weights are a running average over about the last 100 steps. One run, one seed; the data mix was changed three times while it
+ran (dates, small talk and places with several words got more room, `LATE` in `generate.py` is the last quarter), so a new run will not give the same bytes. Chat template: a byte copy of the stock Seed-OSS one.
 
 ```
 python tools/demo-models/run.py --work <folder>

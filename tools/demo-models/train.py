@@ -139,13 +139,13 @@ def factor(f, hold):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('--out', type=Path, required=True)
-    ap.add_argument('--seconds', type=float, default=3600)
-    ap.add_argument('--copy-tokens', type=float, default=1.2e6)
-    ap.add_argument('--short-seconds', type=float, default=420)
-    ap.add_argument('--hold', type=float, default=0.3)
+    ap.add_argument('--seconds', type=float, default=2680)
+    ap.add_argument('--copy-tokens', type=float, default=0.08e6)
+    ap.add_argument('--short-seconds', type=float, default=360)
+    ap.add_argument('--hold', type=float, default=0.25)
     ap.add_argument('--rate', type=float, default=0.014, help='of Muon; AdamW has 0.15 of it')
     ap.add_argument('--seed', type=int, default=20)
-    ap.add_argument('--batch', type=int, default=4096)
+    ap.add_argument('--batch', type=int, default=2560)
     ap.add_argument('--checkpoint', type=float, default=180)
     args = ap.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def main():
         with torch.no_grad():
             keep = min(0.99, 1 - 1 / (steps + 1))
             torch._foreach_lerp_(list(average.values()), [params[k] for k in average], 1 - keep)
-        tokens += sum(len(r) for r, _ in ()) + int((ids != 1).sum())
+        tokens += int((ids != 1).sum())
         learned += len(targets)
         log.append((loss.item(), (logits.argmax(-1) == targets).float().mean().item()))
         seconds += time.time() - last
