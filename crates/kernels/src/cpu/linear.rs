@@ -2,11 +2,12 @@
 //!
 //! Both operands run along k, so an output element is one vector accumulator that walks k in order and
 //! is folded once at the end. That order is the same for every tile shape; hence a row's result does
-//! not depend on how many rows stand beside it. Only the weights are streamed from memory:
+//! not depend on how many rows stand beside it.
 //!
-//! - few rows (m ≤ 6): tiles hold all rows, k is walked in one go at the speed of memory;
-//! - more rows: blocks of `NB` weight rows by `KC` of k stay in the caches while all rows pass over
-//!   them; accumulators rest in scratch memory, unfolded, between the pieces of k.
+//! A tile holds up to six rows of activations against four (two with AVX2) or eight rows of weights for
+//! all of k. A task holds its weight rows in L2 while `COLUMNS` rows of activations pass over them.
+//! Cutting k as well, to keep tiles in L1, was measured and lost: what is saved in loads from L2 goes
+//! into putting accumulators aside.
 
 #![allow(clippy::needless_range_loop)] // register tiles read best by index
 
@@ -20,17 +21,13 @@ use super::simd::{Kernel, Simd};
 use crate::format::{MAX_STEP, Plain};
 
 /// Activation rows of the largest tile.
-const MAX_COLUMNS: usize = 6;
-/// Weight rows of a cache block.
-const NB: usize = 32;
-/// k of a cache block: six rows of activations (12 KiB) and four of weights fit in 32 KiB of L1.
-const KC: usize = 512;
-/// Activation rows of a cache block: with `KC` 192 KiB, and as much for the accumulators.
-const MB: usize = 48;
+const TILE_COLUMNS: usize = 6;
+/// Activation rows of a task.
+const COLUMNS: usize = 48;
 /// Rows packed at once; bounds the packed copy of a long prompt.
 const PACKED_ROWS: usize = 480;
-/// Bytes of weights in one task of the streaming path.
-const STREAM_BYTES: usize = 256 * 1024;
+/// Bytes of weights in one task, which stay in L2.
+const TASK_BYTES: usize = 256 * 1024;
 /// Multiply-adds below which a task is not worth handing to another thread.
 const SERIAL_WORK: usize = 32 * 1024;
 
@@ -108,43 +105,25 @@ fn pack<W: Plain>(lanes: usize, x: &[f32], k: usize, packed: &mut [f32], kp: usi
 /// Cuts the product into tasks and runs them.
 fn multiply<W: Plain>(level: Level, product: Product<'_, W>, m: usize) {
     let (n, k) = (product.n, product.k);
-    let streaming = m <= MAX_COLUMNS;
-    let rows_each = if streaming {
-        let balanced = n.div_ceil(8 * rayon::current_num_threads());
-        (STREAM_BYTES / (k * size_of::<W>()))
-            .clamp(1, balanced)
-            .next_multiple_of(8)
-    } else {
-        NB
-    };
-    let columns_each = if streaming { m } else { MB };
+    let balanced = n.div_ceil(8 * rayon::current_num_threads());
+    let rows_each = (TASK_BYTES / (k * size_of::<W>()))
+        .clamp(1, balanced)
+        .next_multiple_of(8);
     let row_blocks = n.div_ceil(rows_each);
-    let blocks = row_blocks * m.div_ceil(columns_each);
+    let blocks = row_blocks * m.div_ceil(COLUMNS);
     let task = |block: usize| {
-        let rows = block % row_blocks * rows_each;
-        let columns = block / row_blocks * columns_each;
-        let rows = rows..n.min(rows + rows_each);
-        let columns = columns..m.min(columns + columns_each);
-        let kc = if streaming { product.kp } else { KC };
-        let slots = if kc < product.kp {
-            rows.len() * columns.len()
-        } else {
-            0
-        };
-        with_scratch(slots * level.lanes(), |rest| {
-            let rest = rest.as_mut_ptr();
-            // SAFETY: blocks are within the product's shapes, their outputs are disjoint, and `rest`
-            // has a vector for each output where k is cut.
-            unsafe {
-                level.run(Block {
-                    product,
-                    rows,
-                    columns,
-                    kc,
-                    rest,
-                })
-            }
-        });
+        let row = block % row_blocks * rows_each;
+        let column = block / row_blocks * COLUMNS;
+        let rows = row..n.min(row + rows_each);
+        let columns = column..m.min(column + COLUMNS);
+        // SAFETY: blocks are within the product's shapes and their outputs are disjoint.
+        unsafe {
+            level.run(Block {
+                product,
+                rows,
+                columns,
+            })
+        }
     };
     if n * k * m < SERIAL_WORK {
         (0..blocks).for_each(task);
@@ -153,14 +132,11 @@ fn multiply<W: Plain>(level: Level, product: Product<'_, W>, m: usize) {
     }
 }
 
-/// One task: weight rows × activation rows, over all of k in pieces of `kc` (a multiple of a step).
+/// One task: weight rows × activation rows.
 struct Block<'a, W> {
     product: Product<'a, W>,
     rows: Range<usize>,
     columns: Range<usize>,
-    kc: usize,
-    /// Accumulators at rest between pieces of k, one vector an output.
-    rest: *mut f32,
 }
 
 impl<W: Plain> Kernel for Block<'_, W> {
@@ -181,93 +157,71 @@ impl<W: Plain> Block<'_, W> {
     #[inline(always)]
     unsafe fn walk<S: Simd, const R: usize>(&self) {
         let width = self.columns.len();
-        let tiles = width.div_ceil(MAX_COLUMNS);
-        for from in (0..self.product.kp).step_by(self.kc) {
-            for t in 0..tiles {
-                // As even as can be: 16 rows are 6 + 5 + 5.
-                let (first, last) = (t * width / tiles, (t + 1) * width / tiles);
-                let columns = self.columns.start + first..self.columns.start + last;
-                // SAFETY: all within the block.
-                unsafe {
-                    match columns.len() {
-                        1 if R == 4 => self.strip::<S, 8, 1>(columns, from),
-                        1 => self.strip::<S, R, 1>(columns, from),
-                        2 if R == 4 => self.strip::<S, 8, 2>(columns, from),
-                        2 => self.strip::<S, R, 2>(columns, from),
-                        3 => self.strip::<S, R, 3>(columns, from),
-                        4 => self.strip::<S, R, 4>(columns, from),
-                        5 => self.strip::<S, R, 5>(columns, from),
-                        _ => self.strip::<S, R, 6>(columns, from),
-                    }
+        let tiles = width.div_ceil(TILE_COLUMNS);
+        for t in 0..tiles {
+            // As even as can be: 16 rows are 6 + 5 + 5.
+            let (first, last) = (t * width / tiles, (t + 1) * width / tiles);
+            let columns = self.columns.start + first..self.columns.start + last;
+            // SAFETY: all within the block.
+            unsafe {
+                match columns.len() {
+                    1 if R == 4 => self.strip::<S, 8, 1>(columns),
+                    1 => self.strip::<S, R, 1>(columns),
+                    2 if R == 4 => self.strip::<S, 8, 2>(columns),
+                    2 => self.strip::<S, R, 2>(columns),
+                    3 => self.strip::<S, R, 3>(columns),
+                    4 => self.strip::<S, R, 4>(columns),
+                    5 => self.strip::<S, R, 5>(columns),
+                    _ => self.strip::<S, R, 6>(columns),
                 }
             }
         }
     }
 
-    /// `C` activation rows over all weight rows of the block, for one piece of k.
+    /// `C` activation rows over all weight rows of the block.
     #[inline(always)]
-    unsafe fn strip<S: Simd, const R: usize, const C: usize>(
-        &self,
-        columns: Range<usize>,
-        from: usize,
-    ) {
-        let column = columns.start;
+    unsafe fn strip<S: Simd, const R: usize, const C: usize>(&self, columns: Range<usize>) {
         let mut row = self.rows.start;
         // SAFETY: tiles stay within the block.
         unsafe {
             while row + R <= self.rows.end {
-                self.tile::<S, R, C>(row, column, from);
+                self.tile::<S, R, C>(row, columns.start);
                 row += R;
             }
             while row < self.rows.end {
-                self.tile::<S, 1, C>(row, column, from);
+                self.tile::<S, 1, C>(row, columns.start);
                 row += 1;
             }
         }
     }
 
-    /// The register tile: `R` weight rows × `C` activation rows.
+    /// The register tile: `R` weight rows × `C` activation rows over all of k.
+    ///
+    /// The block's first tile of a weight row asks for what the next tile reads, into L2: the hardware
+    /// sees each row's own continuation by itself, but cannot guess the next rows. That gained 15 % at
+    /// m = 1 and 60 % at m = 4; asking ahead in the same row lost.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const C: usize>(
-        &self,
-        row: usize,
-        column: usize,
-        from: usize,
-    ) {
+    unsafe fn tile<S: Simd, const R: usize, const C: usize>(&self, row: usize, column: usize) {
         let Product { x, kp, w, k, .. } = self.product;
-        let to = kp.min(from + self.kc);
         let step = 2 * S::LANES;
-        let slot = (row - self.rows.start) * self.columns.len() + column - self.columns.start;
-        // SAFETY: rows `row..row + R` of w have k elements, rows `column..column + C` of x have kp,
-        // `rest` has a vector for each output unless the tile sees all of k; a whole step is read
-        // from w only where it ends within k.
+        let fetches = column == self.columns.start;
+        // SAFETY: rows `row..row + R` of w have k elements, rows `column..column + C` of x have kp; a
+        // whole step is read from w only where it ends within k.
         unsafe {
             let mut acc = [[S::zero(); C]; R];
-            let rest = self.rest.wrapping_add(slot * S::LANES);
-            let stride = self.columns.len() * S::LANES;
-            if from > 0 {
-                for (r, acc) in acc.iter_mut().enumerate() {
-                    for (c, acc) in acc.iter_mut().enumerate() {
-                        *acc = S::load(rest.add(r * stride + c * S::LANES));
-                    }
-                }
-            }
             let w = w.as_ptr().add(row * k);
             let x = x.as_ptr().add(column * kp);
-            let ahead = self.ahead::<R>(from);
-            // The first pass over a piece of weights fetches what comes after; later ones find it.
-            let fetches = column == self.columns.start;
-            let mut at = from;
-            while at + step <= to.min(k) {
+            let mut at = 0;
+            while at + step <= k {
                 if fetches {
                     for r in 0..R {
-                        S::prefetch_far(w.wrapping_add(r * k + at + ahead).cast());
+                        S::prefetch_far(w.wrapping_add((R + r) * k + at).cast());
                     }
                 }
                 acc = multiply_step::<S, W, R, C>(acc, w.add(at), k, x.add(at), kp);
                 at += step;
             }
-            if at < to {
+            if at < k {
                 let mut tail = [[W::ZERO; MAX_STEP]; R];
                 for (r, tail) in tail.iter_mut().enumerate() {
                     std::ptr::copy_nonoverlapping(w.add(r * k + at), tail.as_mut_ptr(), k - at);
@@ -275,30 +229,7 @@ impl<W: Plain> Block<'_, W> {
                 let tail = tail.as_ptr().cast::<W>();
                 acc = multiply_step::<S, W, R, C>(acc, tail, MAX_STEP, x.add(at), kp);
             }
-            if to == kp {
-                self.finish(row, column, acc);
-            } else {
-                for (r, acc) in acc.iter().enumerate() {
-                    for (c, acc) in acc.iter().enumerate() {
-                        acc.store(rest.add(r * stride + c * S::LANES));
-                    }
-                }
-            }
-        }
-    }
-
-    /// How far ahead, in elements, weights are asked for: what the next tile reads (the streaming path)
-    /// or the next piece of k. Asking for more of the same row only hinders the hardware, which sees
-    /// that by itself; a tile ahead into L2 gained 15 % at m = 1 and 60 % at m = 4.
-    #[inline(always)]
-    fn ahead<const R: usize>(&self, from: usize) -> usize {
-        let Product { kp, k, .. } = self.product;
-        if self.kc >= kp {
-            R * k
-        } else if from + self.kc < kp {
-            self.kc
-        } else {
-            (self.rows.len() * k).saturating_sub(from)
+            self.finish(row, column, acc);
         }
     }
 
