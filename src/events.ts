@@ -62,6 +62,8 @@ export type ParsedEvent = Exclude<GenerationEvent, { type: 'finish' }>
 export interface OutputParser {
   /** Feeds one piece of output: decoded text, control tokens spelled as their names. */
   push(text: string): ParsedEvent[]
+  /** With it, control tokens come here by name, and text spelled like one is only text. */
+  pushControl?(name: string): ParsedEvent[]
   /** Ends the output; `cut` tells whether the limit (length) or the model (stop) ended it. */
   finish(reason: 'stop' | 'length'): ParsedEvent[]
 }

@@ -23,6 +23,8 @@ export interface Run {
   oneCall?: boolean
   /** Tokens that are dropped from the text, such as control tokens where plain text is wanted. */
   isHidden?: (id: number) => boolean
+  /** Names of the control tokens that the parser hears of by themselves, if it listens. */
+  controlName?: (id: number) => string | undefined
 }
 
 export interface RunEvent {
@@ -107,14 +109,26 @@ class Choice {
     this.parser = job.parser()
   }
 
-  private decode(tokens: Token[]): string {
+  /** Text goes to the parser as long as it is, control tokens by name where the parser knows them so. */
+  private feed(tokens: Token[]): ParsedEvent[] {
+    const { parser, job } = this
+    const events: ParsedEvent[] = []
     let text = ''
-    for (const token of tokens) {
-      const hidden = token.visible === 0 || this.job.isHidden?.(token.id)
-      if (!hidden)
-        text += this.decoder.decode(token.bytes.subarray(0, token.visible), { stream: true })
+    for (const { id, bytes, visible } of tokens) {
+      if (visible === 0 || job.isHidden?.(id)) continue
+      const control = parser.pushControl ? job.controlName?.(id) : undefined
+      if (control === undefined) {
+        text += this.decoder.decode(bytes.subarray(0, visible), { stream: true })
+        continue
+      }
+      // Half a character before it never becomes whole.
+      text += this.decoder.decode()
+      if (text !== '') events.push(...parser.push(text))
+      if (parser.pushControl) events.push(...parser.pushControl(control))
+      text = ''
     }
-    return text
+    if (text !== '') events.push(...parser.push(text))
+    return events
   }
 
   private ride<Event extends GenerationEvent>(events: Event[]): Event[] {
@@ -138,8 +152,7 @@ class Choice {
     this.cachedTokens = output.cachedTokens ?? this.cachedTokens
     if (this.done) return []
     this.riding.push(...output.tokens)
-    const text = this.decode(output.tokens)
-    return text === '' ? [] : this.ride(this.bounded(this.parser.push(text)))
+    return this.ride(this.bounded(this.feed(output.tokens)))
   }
 
   private usage(finish: NonNullable<StepOutput['finish']>): Usage {

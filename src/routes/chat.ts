@@ -90,6 +90,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
   })
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
   const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
+  const controls = new Map(family.controlTokens.map((name) => [engine.tokenId(name), name]))
   return {
     rendered,
     delivery,
@@ -101,6 +102,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
       tenant: ask.get('tenant'),
       oneCall: !conversation.parallelToolCalls,
       isHidden: (id) => silent.has(id),
+      controlName: (id) => controls.get(id),
       ...(cacheSalt === undefined ? {} : { cacheSalt }),
       ...(family.thought
         ? {

@@ -21,8 +21,10 @@ const retagged = (
       if (event.type === 'text') return [{ ...event, text: tag + event.text }]
       return tag === '' ? [event] : [{ type: 'text', text: tag }, event]
     })
+  const pushControl = parser.pushControl?.bind(parser)
   return {
     push: (text) => retag(parser.push(text)),
+    ...(pushControl ? { pushControl: (name) => retag(pushControl(name)) } : {}),
     finish: (reason) => retag(parser.finish(reason)),
   }
 }

@@ -5,8 +5,10 @@ Maintainer's tool; tests only read what it wrote. Needs openai-harmony 0.0.8 and
     TIKTOKEN_ENCODINGS_BASE=FOLDER python tools/golden/harmony.py
 """
 
+import base64
 import gzip
 import json
+import os
 from pathlib import Path
 
 import harmony_cases as cases
@@ -159,8 +161,13 @@ def shown(line):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     write("render.jsonl.gz", [{**shown(line), "tokens": rendered(line)} for line in cases.conversations()])
-    outputs = [(output, tokens_of(output)) for output in cases.outputs()]
-    write("parse.jsonl.gz", [{"tokens": tokens, "bytes": bytes_of(tokens), **parsed(tokens)} for _, tokens in outputs])
+    outputs = [(output, {}) for output in cases.outputs()]
+    outputs += [(output, {"ours": ours}) for output, ours in cases.disputed()]
+    write("parse.jsonl.gz", [{**read(tokens_of(output)), **more} for output, more in outputs])
+
+
+def read(tokens):
+    return {"tokens": tokens, "bytes": bytes_of(tokens), **parsed(tokens)}
 
 
 def bytes_of(tokens):
@@ -169,9 +176,6 @@ def bytes_of(tokens):
 
 
 def vocabulary():
-    import base64
-    import os
-
     path = Path(os.environ["TIKTOKEN_ENCODINGS_BASE"]) / "o200k_base.tiktoken"
     pairs = (line.split() for line in path.read_bytes().splitlines())
     return {int(rank): base64.b64decode(token) for token, rank in pairs}

@@ -18,3 +18,11 @@ export const STOP_TOKENS = [RETURN, CALL, EOS]
 
 export const control = (text: string): PromptPiece => ({ text, control: true })
 export const plain = (text: string): PromptPiece => ({ text, control: false })
+
+/** Reserved places of the vocabulary, which no text may show. */
+export const SILENT_TOKENS = [
+  ...[200000, 200001, 200004, 200009, 200010, 200011, 200013, 200014, 200015, 200016, 200017].map(
+    (id) => `<|reserved_${id}|>`
+  ),
+  '<|endofprompt|>',
+]

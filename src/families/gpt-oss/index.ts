@@ -1,0 +1,27 @@
+// gpt-oss as a family: harmony's template, its parser and its control tokens.
+import type { Family } from '../../conversation.ts'
+import { createParser } from './parser.ts'
+import { gptOssTemplate, type GptOssOptions } from './template.ts'
+import { BEGIN, CONTROL_TOKENS, SILENT_TOKENS, STOP_TOKENS } from './tokens.ts'
+
+/** The day it is where the server runs, as harmony writes it. */
+const today = (): string => {
+  const now = new Date()
+  const two = (n: number): string => `${n}`.padStart(2, '0')
+  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`
+}
+
+/** `currentDate` pins the date that prompts give. */
+export const gptOssFamily = (options: Partial<GptOssOptions> = {}): Family => ({
+  name: 'gpt-oss',
+  controlTokens: CONTROL_TOKENS,
+  silentTokens: [BEGIN, ...SILENT_TOKENS],
+  stopTokens: STOP_TOKENS,
+  // A thought is a channel, not a pair of tags, so the engine cannot count it by its ends.
+  thought: null,
+  // Harmony is the only prompt these models know; the checkpoint's own template is left aside.
+  template: () => gptOssTemplate({ currentDate: today, ...options }),
+  parser: createParser,
+})
+
+export const gptOss: Family = gptOssFamily()
