@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { answerTo } from '../src/cli/parse.ts'
 import type { Tool } from '../src/conversation.ts'
 import type { Engine, StepOutput } from '../src/engine.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent } from '../src/events.ts'
@@ -464,5 +465,21 @@ describe('the family', () => {
       continueFinalMessage: false,
     })
     expect(text).toMatch(/\nCurrent date: \d{4}-\d\d-\d\d\n/)
+  })
+})
+
+describe('seed-server parse', () => {
+  const text = `${THOUGHT}<|channel|>commentary to=functions.f<|message|>{"a":1}<|call|>`
+
+  it.each([{}, { chunk: 1 }])('shows what a client would get %j', (more) => {
+    const line = { text, tools: [{ type: 'function', function: { name: 'f' } }], ...more }
+    expect(answerTo(JSON.stringify(line), gptOss)).toMatchObject({
+      message: {
+        content: null,
+        reasoning: 'Hm.',
+        tool_calls: [{ function: { name: 'f', arguments: '{"a":1}' } }],
+      },
+      finish_reason: 'tool_calls',
+    })
   })
 })

@@ -1,20 +1,24 @@
 // `seed-server parse`: prints the message and deltas the chat route would send for outputs on stdin; debugs a fine-tune.
 import { text as readAll } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
-import type { Json, ParserStart, Tool, ToolChoice } from '../conversation.ts'
+import type { Family, Json, ParserStart, Tool, ToolChoice } from '../conversation.ts'
 import type { GenerationEvent, OutputParser } from '../events.ts'
-import { createParser } from '../families/seed-oss/parser.ts'
+import { gptOss } from '../families/gpt-oss/index.ts'
+import { seedOss } from '../families/seed-oss/index.ts'
 import { UsageError } from '../options/schema.ts'
 import { ChatChoice, type ChatDelta, ChatFold, isEmptyDelta } from '../stream/chat.ts'
 
-const USAGE = `Usage: seed-server parse --family seed-oss [--jsonl] < outputs
+const USAGE = `Usage: seed-server parse [--family seed-oss|gpt-oss] [--jsonl] < outputs
 
 Reads one output as JSON, or with --jsonl one a line:
   {"text": "…", "tools": […], "tool_choice": …, "start": "auto" | "reasoning" | "content",
    "finish": "stop" | "length", "chunk": N}
 and prints {"message": …, "finish_reason": …, "deltas": […]} for each, as chat completions would send them.
+Of gpt-oss the text spells control tokens by name, such as <|channel|>final<|message|>Hi<|return|>.
 The text is fed in pieces of N characters, whole without "chunk". Only "text" must be there.
 `
+
+const FAMILIES = [seedOss, gptOss]
 
 interface Line {
   text: string
@@ -36,13 +40,14 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
-  if (values.family !== 'seed-oss')
-    throw new UsageError(`parse knows the family seed-oss, not '${values.family}'`)
+  const family = FAMILIES.find(({ name }) => name === values.family)
+  if (!family)
+    throw new UsageError(`parse knows the families seed-oss and gpt-oss, not '${values.family}'`)
   const input = await readAll(process.stdin)
   const documents = values.jsonl ? input.split('\n').filter((line) => line.trim() !== '') : [input]
   let failed = 0
   for (const document of documents) {
-    const answer = answerTo(document)
+    const answer = answerTo(document, family)
     if ('error' in answer) failed += 1
     process.stdout.write(`${JSON.stringify(answer)}\n`)
   }
@@ -65,9 +70,9 @@ function flagsOf(args: string[]) {
 }
 
 /** One line of output for one of input: what the chat route would send, or what is wrong with the line. */
-export function answerTo(document: string): object {
+export function answerTo(document: string, family: Family = seedOss): object {
   try {
-    return answered(lineOf(document))
+    return answered(lineOf(document), family)
   } catch (error) {
     if (error instanceof LineError) return { error: error.message }
     if (error instanceof SyntaxError) return { error: `The input is not JSON: ${error.message}` }
@@ -76,12 +81,12 @@ export function answerTo(document: string): object {
 }
 
 /** The same renderer and fold that the chat route answers with. */
-function answered(line: Line): object {
+function answered(line: Line, family: Family): object {
   const choice = new ChatChoice({ includeReasoning: true, namedCall: isNamed(line.toolChoice) })
   const fold = new ChatFold()
   const deltas: ChatDelta[] = []
   let finishReason: string | null = null
-  for (const event of eventsOf(createParser(line), line)) {
+  for (const event of eventsOf(family, line)) {
     for (const { delta, finish } of choice.push(event)) {
       if (!isEmptyDelta(delta)) deltas.push(delta)
       fold.add(delta)
@@ -93,11 +98,22 @@ function answered(line: Line): object {
 
 const isNamed = (choice: ToolChoice): boolean => typeof choice === 'object'
 
-function* eventsOf(parser: OutputParser, line: Line): Generator<GenerationEvent, void> {
-  for (const piece of piecesOf(line.text, line.chunk)) yield* parser.push(piece)
+function* eventsOf(family: Family, line: Line): Generator<GenerationEvent, void> {
+  const parser = family.parser(line)
+  for (const part of partsOf(line.text, parser, family)) {
+    if (parser.pushControl && family.controlTokens.includes(part)) yield* parser.pushControl(part)
+    else for (const piece of piecesOf(part, line.chunk)) yield* parser.push(piece)
+  }
   yield* parser.finish(line.finish)
   const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 }
   yield { type: 'finish', reason: line.finish, stop: null, usage }
+}
+
+/** For a parser that hears of control tokens by themselves, the text cut at them. */
+function partsOf(text: string, parser: OutputParser, family: Family): string[] {
+  if (!parser.pushControl) return [text]
+  const names = family.controlTokens.map((name) => name.replaceAll('|', '\\|')).join('|')
+  return text.split(new RegExp(`(${names})`)).filter((part) => part !== '')
 }
 
 /** Pieces of so many characters, never half of one. */
@@ -133,7 +149,7 @@ function lineOf(document: string): Line {
     throw new LineError('The input must be an object with "text"')
   const { text, tools = null, chunk = null } = wire
   if (text === undefined && wire['tokens'] !== undefined)
-    throw new LineError('Seed-OSS output is read as text: give "text" in place of "tokens"')
+    throw new LineError('Output is read as text here: give "text" in place of "tokens"')
   if (typeof text !== 'string') throw new LineError('"text" must be a string')
   if (chunk !== null && (typeof chunk !== 'number' || !Number.isInteger(chunk) || chunk < 1))
     throw new LineError('"chunk" must be a whole number of characters, 1 or more')

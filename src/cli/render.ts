@@ -4,11 +4,13 @@ import { text as readAll } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 import { TemplateError } from '../conversation.ts'
 import type { ChatTemplate, Conversation, Json, Message, Tool } from '../conversation.ts'
+import { gptOssFamily } from '../families/gpt-oss/index.ts'
 import { STOCK_TEMPLATE } from '../families/seed-oss/stock.ts'
 import { seedOssTemplate } from '../families/seed-oss/template.ts'
 import { sourceOf, sourcesOf } from '../json.ts'
 
-const USAGE = `Usage: seed-server render --family seed-oss [--template FILE] [--jsonl] < conversations
+const USAGE = `Usage: seed-server render [--family seed-oss] [--template FILE] [--jsonl] < conversations
+       seed-server render --family gpt-oss [--current-date YYYY-MM-DD] [--jsonl] < conversations
 
 Reads one conversation as JSON, or with --jsonl one a line:
   {"messages": […], "tools": […], "thinking_budget": 512, "chat_template_kwargs": {…},
@@ -48,6 +50,7 @@ export async function run(argv: string[]): Promise<number> {
     options: {
       family: { type: 'string', default: 'seed-oss' },
       template: { type: 'string' },
+      'current-date': { type: 'string' },
       jsonl: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -56,13 +59,11 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
-  if (values.family !== 'seed-oss') {
-    process.stderr.write(`render knows the family seed-oss, not '${values.family}'\n`)
+  const template = templateOf(values.family, values.template, values['current-date'])
+  if (!template) {
+    process.stderr.write(`render knows the families seed-oss and gpt-oss, not '${values.family}'\n`)
     return 2
   }
-  const template = seedOssTemplate(
-    values.template === undefined ? STOCK_TEMPLATE : readFileSync(values.template, 'utf8')
-  )
   const input = await readAll(process.stdin)
   const documents = values.jsonl ? input.split('\n').filter((line) => line.trim() !== '') : [input]
   let failed = 0
@@ -72,6 +73,14 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(line)}\n`)
   }
   return failed > 0 ? 1 : 0
+}
+
+/** Harmony is the one template of gpt-oss; its date alone can be given. */
+function templateOf(family: string, file?: string, date?: string): ChatTemplate | undefined {
+  if (family === 'gpt-oss')
+    return gptOssFamily(date === undefined ? {} : { currentDate: () => date }).template('')
+  if (family !== 'seed-oss') return undefined
+  return seedOssTemplate(file === undefined ? STOCK_TEMPLATE : readFileSync(file, 'utf8'))
 }
 
 type Line = { prompt: string; start: string } | { error: string; param?: string }

@@ -31,6 +31,7 @@ const EFFORTS: { readonly [given: string]: string } = {
   medium: 'medium',
   high: 'high',
   xhigh: 'high',
+  max: 'high',
 }
 
 export const gptOssTemplate = (options: GptOssOptions): ChatTemplate => ({
