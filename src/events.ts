@@ -64,6 +64,8 @@ export interface OutputParser {
   push(text: string): ParsedEvent[]
   /** With it, control tokens come here by name, and text spelled like one is only text. */
   pushControl?(name: string): ParsedEvent[]
+  /** Where the engine cannot count the thought: whether the next text is part of it. */
+  readonly thinking?: boolean
   /** Ends the output; `cut` tells whether the limit (length) or the model (stop) ended it. */
   finish(reason: 'stop' | 'length'): ParsedEvent[]
 }

@@ -100,6 +100,8 @@ class Choice {
   private riding: Token[] = []
   private cachedTokens = 0
   private promptTokens: number
+  /** Tokens of the thought, where the parser is the one to tell. */
+  private thoughtTokens = 0
   /** Set once the first call is complete and no other is wanted. */
   done = false
 
@@ -118,6 +120,7 @@ class Choice {
       if (visible === 0 || job.isHidden?.(id)) continue
       const control = parser.pushControl ? job.controlName?.(id) : undefined
       if (control === undefined) {
+        if (parser.thinking) this.thoughtTokens += 1
         text += this.decoder.decode(bytes.subarray(0, visible), { stream: true })
         continue
       }
@@ -156,8 +159,10 @@ class Choice {
   }
 
   private usage(finish: NonNullable<StepOutput['finish']>): Usage {
-    const { completionTokens, reasoningTokens } = finish
-    const { promptTokens, cachedTokens } = this
+    const { completionTokens } = finish
+    const { promptTokens, cachedTokens, parser } = this
+    const reasoningTokens =
+      parser.thinking === undefined ? finish.reasoningTokens : this.thoughtTokens
     return { promptTokens, cachedTokens, completionTokens, reasoningTokens }
   }
 

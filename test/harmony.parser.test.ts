@@ -374,6 +374,16 @@ describe('against openai-harmony', () => {
       expect(fold(await ran(one, step)), `${step} a step`).toEqual(said)
   })
 
+  it('counts the tokens of thoughts alone (V 23363)', async () => {
+    for (const one of golden.filter(({ messages }) => messages?.length === 2).slice(0, 8)) {
+      const marks = ['<|message|>', '<|end|>'].map((name) => one.bytes.indexOf(name))
+      const end = (await ran(one, 2)).at(-1)!
+      const counted = end.type === 'finish' ? end.usage.reasoningTokens : -1
+      expect(counted).toBe(marks[1]! - marks[0]! - 1)
+      expect(counted).toBeGreaterThan(0)
+    }
+  })
+
   it('differs only where it is said', () => {
     expect(golden.filter(({ error, ours }) => error && !ours)).toEqual([])
     const same = golden.filter(({ messages, ours }) => {

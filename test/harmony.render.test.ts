@@ -4,7 +4,14 @@ import { gunzipSync } from 'node:zlib'
 import { Tiktoken } from 'js-tiktoken/lite'
 import o200k from 'js-tiktoken/ranks/o200k_base'
 import { describe, expect, it, vi } from 'vitest'
-import type { Conversation, Json, Message, RenderedPrompt, Tool } from '../src/conversation.ts'
+import type {
+  Conversation,
+  Json,
+  Message,
+  PromptPiece,
+  RenderedPrompt,
+  Tool,
+} from '../src/conversation.ts'
 import { TemplateError } from '../src/conversation.ts'
 import { gptOssTemplate } from '../src/families/gpt-oss/template.ts'
 import { CONTROL_TOKENS } from '../src/families/gpt-oss/tokens.ts'
@@ -27,6 +34,17 @@ const IDS: { [name: string]: number } = {
 const vocabulary = new Tiktoken(o200k)
 const idsOf = ({ pieces }: RenderedPrompt): number[] =>
   pieces.flatMap(({ text, control }) => (control ? [IDS[text]!] : vocabulary.encode(text, [], [])))
+
+/** Neighbouring texts as one, as the engine encodes them: harmony's borders lie where o200k has its own. */
+const joined = ({ pieces }: RenderedPrompt): PromptPiece[] => {
+  const out: PromptPiece[] = []
+  for (const piece of pieces) {
+    const last = out.at(-1)
+    if (last && !last.control && !piece.control) last.text += piece.text
+    else out.push({ ...piece })
+  }
+  return out
+}
 
 const golden = gunzipSync(
   readFileSync(new URL('fixtures/harmony/render.jsonl.gz', import.meta.url))
@@ -97,6 +115,7 @@ describe('against openai-harmony', () => {
       .filter((one) => one.startsWith('<|'))
     expect(controls(ours)).toEqual(text)
     expect(idsOf(ours)).toEqual(wire.tokens)
+    expect(idsOf({ ...ours, pieces: joined(ours) })).toEqual(wire.tokens)
   })
 
   it('holds at least sixty', () => expect(golden.length).toBeGreaterThanOrEqual(60))

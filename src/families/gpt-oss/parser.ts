@@ -51,6 +51,10 @@ class GptOssParser implements OutputParser {
     this.kind = start === 'reasoning' ? 'reasoning' : 'text'
   }
 
+  get thinking(): boolean {
+    return this.state === 'content' && this.kind === 'reasoning'
+  }
+
   push(text: string): ParsedEvent[] {
     if (text !== '') this.text(text)
     return this.take()
