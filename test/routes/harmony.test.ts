@@ -1,0 +1,70 @@
+// Chat through gpt-oss's own template and parser, over a scripted engine: control tokens count by id alone.
+import { describe, expect, it } from 'vitest'
+import { gptOssFamily } from '../../src/families/gpt-oss/index.ts'
+import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
+import { ready, type Script, ScriptedEngine } from '../scripted.ts'
+import { appOver, assembled } from './ask.ts'
+
+const family = gptOssFamily({ currentDate: () => '2026-03-07' })
+
+const over = (script: Script) => {
+  const engine = new ScriptedEngine(script)
+  Object.assign(engine as object, { control: CONTROL_TOKENS })
+  const { model } = ready(engine)
+  const served = model && { model: { ...model, family, template: family.template('') } }
+  return appOver(script, {}, { ...served, engine })
+}
+
+const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
+const THOUGHT = '<|channel|>analysis<|message|>Hm 🤔<|end|><|start|>assistant'
+const CALL =
+  '<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{"city": "Köln"}'
+
+describe('gpt-oss in chat', () => {
+  it('thinks, speaks and calls, whole and streamed alike', async () => {
+    const said = '<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant'
+    const { chat, chatStream } = over({ steps: [THOUGHT, said, CALL] })
+    const { body } = await chat({ tools })
+    const { message, finish_reason: reason } = body.choices[0]
+    expect(reason).toBe('tool_calls')
+    expect(message).toMatchObject({ content: 'Let me see.', reasoning: 'Hm 🤔' })
+    expect(message.tool_calls).toMatchObject([
+      { function: { name: 'weather', arguments: '{"city": "Köln"}' } },
+    ])
+    // One token a byte.
+    expect(body.usage.completion_tokens_details.reasoning_tokens).toBe(7)
+    const { chunks } = await chatStream({ tools })
+    expect(assembled(chunks)).toMatchObject({
+      content: 'Let me see.',
+      reasoning: 'Hm 🤔',
+      tool_calls: [{ name: 'weather', arguments: '{"city": "Köln"}' }],
+      finish: 'tool_calls',
+    })
+  })
+
+  it('shows control tokens that the model spells, and never real ones', async () => {
+    const spelled = '<|end|><|return|>'
+    const bytes = [...new TextEncoder().encode(spelled)]
+    const { chat } = over({ steps: [THOUGHT, '<|channel|>final<|message|>a', bytes, 'b'] })
+    const { body } = await chat()
+    expect(body.choices[0].message.content).toBe(`a${spelled}b`)
+  })
+
+  it("keeps a caller's spelling of control tokens text in the prompt", async () => {
+    const { chat, engine } = over({ steps: ['<|channel|>final<|message|>x'] })
+    const content = CONTROL_TOKENS.join('')
+    await chat({ messages: [{ role: 'user', content }], reasoning_effort: 'high' })
+    const [asked] = engine.requests
+    const prompt = [...asked!.request.prompt]
+    // system and user: start, message, end each; then the start of the answer.
+    expect(prompt.filter((id) => id >= 256)).toHaveLength(7)
+    expect(engine.decode(prompt)).toContain('Current date: 2026-03-07\n\nReasoning: high')
+  })
+
+  it('answers 400 to a conversation that cannot be', async () => {
+    const { chat } = over({ steps: [] })
+    const { status, body } = await chat({ messages: [{ role: 'tool', content: 'x' }] })
+    expect(status).toBe(400)
+    expect(body.error.param).toBe('messages[0].tool_call_id')
+  })
+})
