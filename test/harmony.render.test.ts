@@ -233,6 +233,17 @@ describe('tools', () => {
     expect(rendered({ tools: [tool(schema as Json)] }).text.length).toBeLessThan(1e6)
   })
 
+  it('references to much text are followed only so often', () => {
+    const properties = Object.fromEntries(
+      Array.from({ length: 500 }, (__, i) => [`p${i}`, { $ref: '#/$defs/big' }])
+    )
+    const big = { type: 'string', description: 'x'.repeat(50_000) }
+    const schema = { type: 'object', properties, $defs: { big } }
+    const { text } = rendered({ tools: [tool(schema)] })
+    expect(text.length).toBeLessThan(1e6)
+    expect(text).toContain('p499?: any,')
+  })
+
   it('too deep a schema is refused', () => {
     let schema = '{}'
     for (let i = 0; i < 5000; i += 1) schema = `{"items":${schema}}`

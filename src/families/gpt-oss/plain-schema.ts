@@ -1,21 +1,23 @@
 // Says a JSON schema in the words that harmony's TypeScript can show: no $ref, anyOf, const or allOf. tools.ts asks.
-import { isMap, type Node, type NodeMap } from './json.ts'
+import { isMap, writeJson, type Node, type NodeMap } from './json.ts'
 
 /** So deep a schema is shown; below it, and where it holds itself, stands `any`. */
 const MAX_DEPTH = 24
-/** References may multiply a schema; so many are followed. */
-const MAX_REFERENCES = 512
+/** References may multiply a schema; by so many characters of it they may. */
+const MAX_REFERRED = 1 << 18
 
 interface Reading {
   root: Node
   /** References being followed, so that a type which holds itself ends. */
   open: string[]
   left: number
+  /** What following each reference costs. */
+  sizes: Map<string, number>
 }
 
 /** Schemas without those words come back as they are. */
 export const plainSchema = (root: Node): Node =>
-  simplify(root, { root, open: [], left: MAX_REFERENCES }, 0)
+  simplify(root, { root, open: [], left: MAX_REFERRED, sizes: new Map() }, 0)
 
 const ANY: NodeMap = new Map()
 
@@ -48,11 +50,14 @@ function constant(schema: NodeMap): NodeMap {
 
 /** Follows `#/…`; what stands beside the reference (a description, a default) goes before what it points to. */
 function followed(node: NodeMap, reference: string, reading: Reading, depth: number): Node {
-  reading.left -= 1
   const target = pointed(reading.root, reference)
   const beside = new Map(node)
   beside.delete('$ref')
-  if (target === undefined || reading.open.includes(reference) || reading.left < 0) return beside
+  if (target === undefined || reading.open.includes(reference)) return beside
+  const size = reading.sizes.get(reference) ?? writeJson(target).length
+  reading.sizes.set(reference, size)
+  if (size > reading.left) return beside
+  reading.left -= size
   reading.open.push(reference)
   const found = simplify(target, reading, depth + 1)
   reading.open.pop()
