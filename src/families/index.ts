@@ -1,5 +1,6 @@
 // Which family serves which architecture of config.json; model.ts asks.
 import type { Family } from '../conversation.ts'
+import { gptOss } from './gpt-oss/index.ts'
 import { seedOss } from './seed-oss/index.ts'
 import { STOCK_TEMPLATE } from './seed-oss/stock.ts'
 
@@ -11,5 +12,7 @@ export interface KnownArchitecture {
 
 /** By the name in `architectures`. */
 export const ARCHITECTURES: { readonly [architecture: string]: KnownArchitecture } = {
+  // Harmony is built in: whatever template a checkpoint brings is left aside.
+  GptOssForCausalLM: { family: gptOss, stockTemplate: '' },
   SeedOssForCausalLM: { family: seedOss, stockTemplate: STOCK_TEMPLATE },
 }

@@ -1,4 +1,4 @@
-// A tiny random Seed-OSS model folder and a running server over it, for tests of the whole way through.
+// Tiny random model folders of both families and a running server over one, for tests of the whole way through.
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,12 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { serve } from '@hono/node-server'
 import OpenAI from 'openai'
 import { createApp } from '../../src/app.ts'
+import type { Family } from '../../src/conversation.ts'
 import type { Engine } from '../../src/engine.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { type EngineOptions, openEngine } from '../../src/native.ts'
 import type { AppSettings, Lifecycle } from '../../src/served.ts'
 
-const GOLDEN = fileURLToPath(new URL('../../crates/engine/tests/golden/gqa', import.meta.url))
+const GOLDEN = new URL('../../crates/engine/tests/', import.meta.url)
 const TEMPLATE = fileURLToPath(new URL('../fixtures/templates/seed-oss.v2.jinja', import.meta.url))
 
 /** The byte alphabet of GPT-2's byte-level BPE. */
@@ -26,24 +27,13 @@ const byteAlphabet = (): string[] => {
   )
 }
 
-const tokenizer = (): unknown => {
+const tokenizer = (names: string[]): unknown => {
   const byteLevel = {
     type: 'ByteLevel',
     add_prefix_space: false,
     trim_offsets: true,
     use_regex: true,
   }
-  const names = [
-    '<seed:bos>',
-    '<seed:pad>',
-    '<seed:eos>',
-    '<seed:think>',
-    '</seed:think>',
-    '<seed:cot_budget_reflect>',
-    '</seed:cot_budget_reflect>',
-    '<seed:tool_call>',
-    '</seed:tool_call>',
-  ]
   return {
     version: '1.0',
     truncation: null,
@@ -77,16 +67,17 @@ const tokenizer = (): unknown => {
   }
 }
 
-/** Writes the folder; the caller removes it with `drop`. */
-export const tinyModel = (): { path: string; drop: () => void } => {
+/** Writes a folder of random weights for the family; the caller removes it with `drop`. */
+export const tinyModel = (family: Family = seedOss): { path: string; drop: () => void } => {
   const path = mkdtempSync(join(tmpdir(), 'seed-tiny-'))
-  cpSync(GOLDEN, path, { recursive: true })
+  const weights = family === seedOss ? 'golden/gqa' : 'golden-gpt-oss'
+  cpSync(fileURLToPath(new URL(weights, GOLDEN)), path, { recursive: true })
   cpSync(TEMPLATE, join(path, 'chat_template.jinja'))
-  writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer()))
+  writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer(family.controlTokens)))
   return { path, drop: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-export const engineOptions = (path: string): EngineOptions => ({
+export const engineOptions = (path: string, family: Family): EngineOptions => ({
   path,
   dtype: 'auto',
   maxSequences: 32,
@@ -96,8 +87,8 @@ export const engineOptions = (path: string): EngineOptions => ({
   prefixCache: true,
   maxQueue: 256,
   maxQueuedTokens: 1_000_000,
-  controlTokens: seedOss.controlTokens,
-  stopTokens: seedOss.stopTokens,
+  controlTokens: family.controlTokens,
+  stopTokens: family.stopTokens,
 })
 
 export const settings: AppSettings = {
@@ -129,9 +120,10 @@ export interface Running {
 export const serveFolder = async (
   path: string,
   template: string,
-  changes: Partial<EngineOptions> = {}
+  changes: Partial<EngineOptions> = {},
+  family: Family = seedOss
 ): Promise<Running> => {
-  const engine = await openEngine({ ...engineOptions(path), ...changes })
+  const engine = await openEngine({ ...engineOptions(path, family), ...changes })
   const lifecycle: Lifecycle = {
     phase: 'ready',
     progress: 1,
@@ -139,8 +131,8 @@ export const serveFolder = async (
     model: {
       names: ['tiny'],
       created: 1_700_000_000,
-      family: seedOss,
-      template: seedOss.template(template),
+      family,
+      template: family.template(template),
       engine,
       defaults: {},
     },
