@@ -21,7 +21,7 @@ def main():
         step('tokenizer.py')
     step('train.py', '--out', args.work, '--seconds', args.seconds)
     step('pack.py', args.work / 'state.pt')
-    step('evaluate.py', generate.DEMO, '--number', args.number, '--full')
+    step('evaluate.py', generate.DEMO, '--number', args.number, '--seed', 2026, '--full')
     step('card.py', args.work / 'progress.json')
 
 
