@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::ahead::Ahead;
 use super::attend::{Attend, Rows, States};
 use super::attention::{AttentionShape, KvElement};
 use super::simd::{Simd, exp};
@@ -332,48 +333,6 @@ impl Block<'_> {
                 for v in 0..V {
                     acc[j][v].store(out.add(j * width + d + v * S::LANES));
                 }
-            }
-        }
-    }
-}
-
-/// What will be read next, asked for line by line while there is arithmetic to do: pages lie scattered,
-/// so the hardware cannot guess them.
-struct Ahead {
-    /// Wanted at once.
-    near: *const u8,
-    /// Wanted a little later.
-    far: *const u8,
-    at: usize,
-    bytes: usize,
-    /// Lines of each in a step.
-    lines: usize,
-}
-
-impl Ahead {
-    /// `len` elements from each of two places, spread over about so many steps.
-    fn new<E>(near: *const E, far: *const E, len: usize, steps: usize) -> Self {
-        let bytes = len * size_of::<E>();
-        let lines = bytes.div_ceil(64 * steps.max(1));
-        Self {
-            near: near.cast(),
-            far: far.cast(),
-            at: 0,
-            bytes,
-            lines,
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn step<S: Simd>(&mut self) {
-        for _ in 0..self.lines {
-            if self.at < self.bytes {
-                // SAFETY: any address may be prefetched.
-                unsafe {
-                    S::prefetch(self.near.wrapping_add(self.at));
-                    S::prefetch_far(self.far.wrapping_add(self.at));
-                }
-                self.at += 64;
             }
         }
     }

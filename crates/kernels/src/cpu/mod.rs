@@ -3,6 +3,7 @@
 //!
 //! A wrong shape is a caller's bug and panics with a sentence that says which.
 
+mod ahead;
 mod attend;
 mod attention;
 #[cfg(target_arch = "x86_64")]
