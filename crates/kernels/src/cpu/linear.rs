@@ -165,10 +165,9 @@ impl<W: Plain> Block<'_, W> {
             // SAFETY: all within the block.
             unsafe {
                 match columns.len() {
-                    1 if R == 4 => self.strip::<S, 8, 1>(columns),
-                    1 => self.strip::<S, R, 1>(columns),
+                    1 => self.strip::<S, 8, 1>(columns),
                     2 if R == 4 => self.strip::<S, 8, 2>(columns),
-                    2 => self.strip::<S, R, 2>(columns),
+                    2 => self.strip::<S, 4, 2>(columns),
                     3 => self.strip::<S, R, 3>(columns),
                     4 => self.strip::<S, R, 4>(columns),
                     5 => self.strip::<S, R, 5>(columns),
