@@ -1,7 +1,7 @@
 //! MXFP4 (OCP Microscaling 1.0): blocks of 32 four-bit codes with one power-of-two scale, as gpt-oss stores experts.
 //!
 //! A block is 16 bytes, byte j holding element 2j in its low and 2j + 1 in its high half; the scale byte s means
-//! 2^(s − 127). `cpu/blocks.rs` reads rows through [`decode`].
+//! 2^(s − 127). `cpu/packed.rs` reads rows through [`decode`].
 
 /// Elements of a block.
 pub(crate) const BLOCK: usize = 32;
