@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 def main():
     ap = argparse.ArgumentParser(description='Trains, packs and evaluates seed-oss-demo.')
     ap.add_argument('--work', type=Path, required=True, help='folder for checkpoints and logs, outside the repository')
-    ap.add_argument('--seconds', default='2680', help='training time by wall clock')
+    ap.add_argument('--seconds', default='3480', help='training time by wall clock')
     ap.add_argument('--number', default='200', help='prompts a set')
     args = ap.parse_args()
     step = lambda *parts: subprocess.run([sys.executable, *map(str, parts)], cwd=HERE, check=True)

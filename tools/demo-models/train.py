@@ -139,7 +139,7 @@ def factor(f, hold):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('--out', type=Path, required=True)
-    ap.add_argument('--seconds', type=float, default=2680)
+    ap.add_argument('--seconds', type=float, default=3480)
     ap.add_argument('--copy-tokens', type=float, default=0.08e6)
     ap.add_argument('--short-seconds', type=float, default=360)
     ap.add_argument('--hold', type=float, default=0.25)
