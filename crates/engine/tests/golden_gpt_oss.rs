@@ -185,3 +185,61 @@ fn wrong_turns_show() {
         assert!(worst > BOUND, "{name} goes unseen: {worst}");
     }
 }
+
+/// Wrong turns that lie in reading the checkpoint, made by changing its tensors instead.
+#[test]
+fn misread_tensors_show() {
+    let zeroed = |part: &'static str| {
+        move |name: &str, data: &mut [u8]| {
+            if name.ends_with(part) {
+                data.fill(0);
+            }
+        }
+    };
+    let no_sinks = |name: &str, data: &mut [u8]| {
+        if name.ends_with("sinks") {
+            for value in data.chunks_exact_mut(2) {
+                value.copy_from_slice(&half::bf16::from_f32(-100.0).to_le_bytes());
+            }
+        }
+    };
+    let nibbles = |name: &str, data: &mut [u8]| {
+        if name.ends_with("_blocks") {
+            data.iter_mut().for_each(|byte| *byte = byte.rotate_left(4));
+        }
+    };
+    type Change<'a> = &'a dyn Fn(&str, &mut [u8]);
+    let changes: [(&str, Change<'_>); 7] = [
+        ("no sinks", &no_sinks),
+        ("nibbles swapped", &nibbles),
+        ("no router bias", &zeroed("router.bias")),
+        ("no expert bias", &zeroed("gate_up_proj_bias")),
+        ("no down bias", &zeroed("down_proj_bias")),
+        ("no query bias", &zeroed("q_proj.bias")),
+        ("no output bias", &zeroed("o_proj.bias")),
+    ];
+    let source = folder("golden-gpt-oss");
+    let bytes = std::fs::read(source.join("model.safetensors")).unwrap();
+    for (n, (what, change)) in changes.into_iter().enumerate() {
+        let target = std::env::temp_dir().join(format!("seed-misread-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&target).unwrap();
+        for file in ["config.json", "expected.safetensors"] {
+            std::fs::copy(source.join(file), target.join(file)).unwrap();
+        }
+        let mut changed = bytes.clone();
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        for (name, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            change(&name, &mut changed[8 + header + start..8 + header + end]);
+        }
+        std::fs::write(target.join("model.safetensors"), changed).unwrap();
+        let worst = worst(&Golden::open(
+            &target,
+            &ModelConfig::GptOss(config(&target)),
+            None,
+        ));
+        println!("golden gpt-oss, misread, {what}: largest difference {worst:.2e}");
+        assert!(worst > BOUND, "{what} goes unseen: {worst}");
+        std::fs::remove_dir_all(target).unwrap();
+    }
+}
