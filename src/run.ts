@@ -102,6 +102,7 @@ class Choice {
   private promptTokens: number
   /** Tokens of the thought, where the parser is the one to tell. */
   private thoughtTokens = 0
+  private seen = 0
   /** Set once the first call is complete and no other is wanted. */
   done = false
 
@@ -153,13 +154,20 @@ class Choice {
 
   step(output: StepOutput): GenerationEvent[] {
     this.cachedTokens = output.cachedTokens ?? this.cachedTokens
-    if (this.done) return []
-    this.riding.push(...output.tokens)
-    return this.ride(this.bounded(this.feed(output.tokens)))
+    const events: GenerationEvent[] = []
+    // What the engine makes before it hears of the cut is nobody's; a cut falls between two tokens, not two steps.
+    const portions = this.job.oneCall ? output.tokens.map((token) => [token]) : [output.tokens]
+    for (const tokens of portions) {
+      if (this.done) break
+      this.seen += tokens.length
+      this.riding.push(...tokens)
+      events.push(...this.ride(this.bounded(this.feed(tokens))))
+    }
+    return events
   }
 
   private usage(finish: NonNullable<StepOutput['finish']>): Usage {
-    const { completionTokens } = finish
+    const completionTokens = this.done ? this.seen : finish.completionTokens
     const { promptTokens, cachedTokens, parser } = this
     const reasoningTokens =
       parser.thinking === undefined ? finish.reasoningTokens : this.thoughtTokens
@@ -168,13 +176,14 @@ class Choice {
 
   finish(finish: NonNullable<StepOutput['finish']>): GenerationEvent[] {
     const events: GenerationEvent[] = []
-    const reason = this.done && finish.reason === 'abort' ? 'stop' : finish.reason
+    const cut = this.done && (finish.reason === 'abort' || finish.completionTokens > this.seen)
+    const reason = cut ? 'stop' : finish.reason
     if (!this.done) {
-      const cut = reason === 'stop' ? 'stop' : 'length'
+      const how = reason === 'stop' ? 'stop' : 'length'
       // A character that never became whole shows as U+FFFD, once, in stream and plain alike.
       const tail = this.decoder.decode()
       if (tail !== '') events.push(...this.bounded(this.parser.push(tail)))
-      if (!this.done) events.push(...this.bounded(this.parser.finish(cut)))
+      if (!this.done) events.push(...this.bounded(this.parser.finish(how)))
     }
     events.push({
       type: 'finish',
@@ -252,12 +261,11 @@ const drive = async (
   job: Run,
   index: number,
   into: Confluence,
-  signal: AbortSignal
+  leaving: AbortController
 ): Promise<void> => {
   const sequence = job.sequences[index]
   if (!sequence) return
   const choice = new Choice(job, sequence.prompt.length)
-  const enough = new AbortController()
   const request = {
     ...sequence,
     priority: job.priority,
@@ -266,24 +274,17 @@ const drive = async (
     ...(job.cacheSalt === undefined ? {} : { cacheSalt: job.cacheSalt }),
     ...(job.promptLogprobs === undefined ? {} : { promptLogprobs: job.promptLogprobs }),
   }
-  const leave = (): void => enough.abort()
-  if (signal.aborted) leave()
-  signal.addEventListener('abort', leave)
   let finish: StepOutput['finish']
-  try {
-    for await (const output of job.engine.generate(request, enough.signal)) {
-      const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
-      if (output.promptLogprobs) {
-        const { promptLogprobs } = output
-        events.unshift({ index, event: { type: 'text', text: '' }, promptLogprobs })
-      }
-      into.push(events)
-      if (choice.done) leave()
-      finish = output.finish
-      if (finish) break
+  for await (const output of job.engine.generate(request, leaving.signal)) {
+    const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
+    if (output.promptLogprobs) {
+      const { promptLogprobs } = output
+      events.unshift({ index, event: { type: 'text', text: '' }, promptLogprobs })
     }
-  } finally {
-    signal.removeEventListener('abort', leave)
+    into.push(events)
+    if (choice.done) leaving.abort()
+    finish = output.finish
+    if (finish) break
   }
   finish ??= endless()
   if (finish) into.push(choice.finish(finish).map((event) => ({ index, event })))
@@ -298,12 +299,16 @@ export async function* run(
   signal: AbortSignal
 ): AsyncGenerator<RunEvent[], undefined> {
   if (signal.aborted) return undefined
-  const stop = new AbortController()
-  const confluence = new Confluence(request.sequences.length, () => stop.abort())
+  // One for each choice: a listener each on a signal they share would look like a leak to Node.
+  const leavings = request.sequences.map(() => new AbortController())
+  const stop = (): void => {
+    for (const leaving of leavings) leaving.abort()
+  }
+  const confluence = new Confluence(leavings.length, stop)
   const leave = (): void => confluence.fail(signal.reason)
   signal.addEventListener('abort', leave)
-  for (const index of request.sequences.keys()) {
-    drive(request, index, confluence, stop.signal).then(
+  for (const [index, leaving] of leavings.entries()) {
+    drive(request, index, confluence, leaving).then(
       () => confluence.close(),
       (error: unknown) => confluence.fail(error)
     )
@@ -319,7 +324,7 @@ export async function* run(
     throw error
   } finally {
     signal.removeEventListener('abort', leave)
-    stop.abort()
+    stop()
   }
 }
 

@@ -21,7 +21,9 @@ export const fieldPath = (path: readonly PropertyKey[]): string =>
 
 const kindOf = (value: unknown): string => {
   if (value === null) return 'null'
-  return Array.isArray(value) ? 'an array' : `a ${typeof value}`
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'number' && !Number.isFinite(value)) return 'a number out of range'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 /** The innermost value an issue is about, to say what was sent instead. */

@@ -127,6 +127,22 @@ describe('tool calls', () => {
     expect((await both.chat({ tools })).body.choices[0].message.tool_calls).toHaveLength(2)
   })
 
+  it('cut after the first count no token beyond it, whatever steps the engine took', async () => {
+    const usages: Any[] = []
+    const ids: Any[] = []
+    const pieces = CALL.split(/(?=<\/?seed:)|(?<=>)|(?=Ber)/)
+    for (const steps of [pieces, [`${CALL}more`], [CALL, 'more']]) {
+      const { chat } = appOver({ steps: [...steps, { end: 'length' as const }] })
+      const { body } = await chat({ tools, parallel_tool_calls: false, return_token_ids: true })
+      expect(body.choices[0].finish_reason).toBe('tool_calls')
+      usages.push(body.usage)
+      ids.push(body.choices[0].token_ids)
+    }
+    expect(usages[0].completion_tokens).toBe(ids[0].length)
+    expect(new Set(usages.map((usage) => JSON.stringify(usage))).size).toBe(1)
+    expect(new Set(ids.map((some) => some.join())).size).toBe(1)
+  })
+
   it('stay text with tool_choice none, without tools, and with the parser off', async () => {
     const { chat } = appOver({ steps: [CALL] })
     for (const fields of [{ tools, tool_choice: 'none' }, {}]) {
@@ -141,6 +157,19 @@ describe('tool calls', () => {
     const { chat } = appOver({ steps: [CALL, 'more and more'] })
     const { body } = await chat({ tools, max_tokens: CALL.length - 31 })
     expect(body.choices[0].finish_reason).toBe('length')
+  })
+})
+
+describe('many choices', () => {
+  it('do not look like a leak of listeners', async () => {
+    const warnings: string[] = []
+    const note = ({ name }: Error) => warnings.push(name)
+    process.on('warning', note)
+    const { chat } = appOver({ steps: ['a', { wait: 1 }, 'b'] })
+    expect((await chat({ n: 32 })).body.choices).toHaveLength(32)
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', note)
+    expect(warnings).toEqual([])
   })
 })
 

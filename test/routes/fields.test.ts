@@ -5,6 +5,19 @@ import { type Any, appOver } from './ask.ts'
 const tool = (fields: object = {}) => ({ type: 'function', function: { name: 'f', ...fields } })
 const user = (content: unknown) => ({ role: 'user', content })
 
+describe('a mistake says what was sent', () => {
+  it.each([
+    ['{"temperature": 1e999', 'expected number, got a number out of range'],
+    ['{"stream": {}', 'expected boolean, got an object'],
+    ['{"stream": []', 'expected boolean, got an array'],
+  ])('%s', async (body, sentence) => {
+    const { post } = appOver({ steps: [] })
+    const messages = JSON.stringify([user('Hi')])
+    const answer = await post('/v1/chat/completions', `${body}, "messages": ${messages}}`)
+    expect(answer.body.error.message).toContain(sentence)
+  })
+})
+
 describe('a bad field is a 400 that names it', () => {
   const cases: [param: string, fields: { [field: string]: unknown }][] = [
     ['messages', { messages: [] }],
