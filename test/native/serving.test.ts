@@ -153,6 +153,20 @@ test('echo with logprobs scores a prompt from outside', async () => {
   )
 })
 
+test('the scores of a prompt are the same beside an answer, and streamed', async () => {
+  const body = { model: 'tiny', prompt: prompt(3), echo: true, logprobs: 2, temperature: 0 }
+  const create = server.client.completions.create.bind(server.client.completions)
+  const alone = (await create({ ...body, max_tokens: 0 })).choices[0]?.logprobs
+  const beside = (await create({ ...body, max_tokens: 3 })).choices[0]?.logprobs
+  const length = prompt(3).length
+  expect(beside?.token_logprobs?.slice(0, length)).toEqual(alone?.token_logprobs)
+  expect(beside?.token_logprobs).toHaveLength(length + 3)
+  const streamed: (number | null)[] = []
+  for await (const chunk of await create({ ...body, max_tokens: 3, stream: true }))
+    streamed.push(...(chunk.choices[0]?.logprobs?.token_logprobs ?? []))
+  expect(streamed).toEqual(beside?.token_logprobs)
+})
+
 test('a prompt over the context is a 400 with both numbers', async () => {
   const asked = server.client.chat.completions.create({
     model: 'tiny',

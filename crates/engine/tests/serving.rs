@@ -297,6 +297,24 @@ fn prompt_scores_do_not_depend_on_chunks() {
     assert_eq!(scores[0], scores[2]);
 }
 
+/// Evaluation harnesses ask for one token along with the prompt's scores, and read only the scores.
+#[test]
+fn prompt_scores_are_the_same_beside_generated_tokens() {
+    let server = Server::start(&options(folder("scores-beside")));
+    let mut scores = Vec::new();
+    for (id, max_tokens) in [(1, 0), (2, 1), (3, 4)] {
+        let mut scored = request(id, prompt(5), max_tokens);
+        scored.prompt_logprobs = Some(1);
+        server.submit(scored);
+        let answer = server.collect(1, |_| {}).remove(&id).unwrap();
+        assert_eq!(answer.tokens.len(), max_tokens as usize);
+        scores.push(answer.scores.unwrap());
+    }
+    assert!(scores[0][1..].iter().all(Option::is_some));
+    assert_eq!(scores[0], scores[1]);
+    assert_eq!(scores[0], scores[2]);
+}
+
 #[test]
 fn refusals_are_sentences() {
     let server = Server::start(&options(folder("refusals")));

@@ -248,7 +248,8 @@ impl Turn {
             self.parts
                 .pool
                 .install(|| rows.par_iter_mut().for_each(Row::work));
-            for done in rows {
+            // Backwards: a sequence that samples is taken out of the table, and its own scores come before that row.
+            for done in rows.into_iter().rev() {
                 match done.work {
                     Work::Sample { entry, live, next } => {
                         self.live.insert(live.id, *live);
