@@ -27,12 +27,15 @@ export const nodeHandler = (
   { mount = '' }: { mount?: string } = {}
 ): ((request: FrameworkRequest, response: ServerResponse, next?: Next) => void) => {
   const listen = getRequestListener(fetch, { overrideGlobalObjects: false })
+  const root = mount.replace(/\/+$/, '')
   return (request, response, next) => {
     const { body, url = '/' } = request
     // A parser before us has emptied the stream; the listener takes the bytes from rawBody then.
     if (body !== undefined && request.readableEnded && !(request.rawBody instanceof Buffer))
       request.rawBody = bytesOf(body)
-    const below = mount !== '' && url.startsWith(mount) ? url.slice(mount.length) : url
+    // `/llm` is above `/llm/v1` and not above `/llmv1`.
+    const under = url.startsWith(root) && /^([/?]|$)/.test(url.slice(root.length))
+    const below = under ? url.slice(root.length) : url
     request.url = below.startsWith('/') ? below : `/${below}`
     listen(request, response).catch((error: unknown) => next?.(error))
   }

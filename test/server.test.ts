@@ -202,6 +202,7 @@ test('a handler for Node frameworks, with a body already parsed and without', as
     expect(await response.json()).toMatchObject({ choices: [{ message: { content: 'Hello' } }] })
   }
   expect((await fetch(`${url}/v1/models`)).status).toBe(200)
+  expect((await fetch(`${url}v1/models`)).status).toBe(404)
   node.close()
 })
 
