@@ -9,11 +9,19 @@ import { completions } from './routes/completions.ts'
 import { health, livez, version } from './routes/health.ts'
 import { listModels, retrieveModel } from './routes/models.ts'
 import { type Ask, type House, servedModel, type Variables } from './routes/request.ts'
+import { countInput, createResponse } from './routes/responses.ts'
+import {
+  cancelResponse,
+  deleteResponse,
+  listInputItems,
+  retrieveResponse,
+  storeOf,
+} from './routes/responses/stored.ts'
 import { detokenize, tokenize } from './routes/tokenize.ts'
 import type { AppSettings, Lifecycle, Log } from './served.ts'
 
 interface Route {
-  method: 'GET' | 'POST'
+  method: 'GET' | 'POST' | 'DELETE'
   path: string
   answer: (house: House, ask: Ask) => Response | Promise<Response>
   /** Answers although no model is ready. */
@@ -24,6 +32,12 @@ const ROUTES: Route[] = [
   { method: 'POST', path: '/v1/chat/completions', answer: chat },
   { method: 'POST', path: '/v1/chat/completions/render', answer: renderChat },
   { method: 'POST', path: '/v1/completions', answer: completions },
+  { method: 'POST', path: '/v1/responses', answer: createResponse },
+  { method: 'POST', path: '/v1/responses/input_tokens', answer: countInput },
+  { method: 'GET', path: '/v1/responses/:id', answer: retrieveResponse },
+  { method: 'DELETE', path: '/v1/responses/:id', answer: deleteResponse },
+  { method: 'POST', path: '/v1/responses/:id/cancel', answer: cancelResponse },
+  { method: 'GET', path: '/v1/responses/:id/input_items', answer: listInputItems },
   { method: 'GET', path: '/v1/models', answer: listModels },
   { method: 'GET', path: '/v1/models/:id{.+}', answer: retrieveModel },
   { method: 'POST', path: '/tokenize', answer: tokenize },
@@ -80,7 +94,7 @@ const allowOrigins = (app: App, origins: string[]): void => {
   app.use(
     cors({
       origin: origins.includes('*') ? '*' : origins,
-      allowMethods: ['GET', 'POST', 'OPTIONS'],
+      allowMethods: ['GET', 'POST', 'DELETE', 'OPTIONS'],
       exposeHeaders: ['x-request-id'],
       maxAge: 600,
     })
@@ -96,17 +110,27 @@ const guard = (app: App, keys: string[]): void => {
   })
 }
 
+/** What a path takes, for those who ask otherwise. */
+const methodsOf = (path: string): string[] => {
+  const methods = ROUTES.filter((route) => route.path === path).map(({ method }) => method)
+  return methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+}
+
 const register = (app: App, house: House): void => {
   for (const { method, path, answer, always } of ROUTES) {
     app.on(method, path, async (ask) => {
       if (!always) servedModel(house)
       return answer(house, ask)
     })
+  }
+  for (const path of new Set(ROUTES.map((route) => route.path))) {
+    const methods = methodsOf(path)
     app.all(path, () => {
-      throw new ApiError(405, `This path takes ${method} only`, {
-        code: 'method_not_allowed',
-        headers: { allow: method === 'GET' ? 'GET, HEAD' : method },
-      })
+      throw new ApiError(
+        405,
+        `This path takes ${methods.filter((one) => one !== 'HEAD').join(' and ')} only`,
+        { code: 'method_not_allowed', headers: { allow: methods.join(', ') } }
+      )
     })
   }
 }
@@ -117,7 +141,7 @@ export const createApp = (lifecycle: Lifecycle, settings: AppSettings, log: Log)
   identify(app, log)
   allowOrigins(app, settings.allowedOrigins)
   guard(app, settings.apiKeys)
-  register(app, { lifecycle, settings, log })
+  register(app, { lifecycle, settings, log, store: storeOf(settings) })
   app.notFound((ask) =>
     errorResponse(
       new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })

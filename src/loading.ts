@@ -62,6 +62,8 @@ export const settingsOf = (options: ServeOptions): AppSettings => ({
   defaultTemplateVariables: templateVariables(options),
   allowedOrigins: options.allowedOrigins ?? [],
   rootPath: options.rootPath ?? '',
+  responseStore: options.responseStore,
+  responseStoreMax: options.responseStoreMax,
   version: VERSION,
 })
 

@@ -145,6 +145,18 @@ export const SERVE = {
   prefixCaching: flag('cache', toggle, 'reuse what earlier prompts began with', true, [
     'enable-prefix-caching',
   ]),
+  responseStore: flag(
+    'cache',
+    choice(['memory', 'off']),
+    'where answers of /v1/responses are kept to be continued and fetched again',
+    'memory'
+  ),
+  responseStoreMax: flag(
+    'cache',
+    integer(1, 2 ** 20),
+    'answers kept at most; what was used least recently goes first',
+    1000
+  ),
 
   drainTimeout: flag(
     'process',

@@ -49,6 +49,10 @@ export interface AppSettings {
   allowedOrigins: string[]
   /** Prefix under which the routes also answer, '' for none. */
   rootPath: string
+  /** Where answers of /v1/responses are kept, memory unless said otherwise. */
+  responseStore?: 'memory' | 'off'
+  /** How many of them. */
+  responseStoreMax?: number
   version: string
 }
 

@@ -10,7 +10,8 @@ import { check, integer } from './schema.ts'
 import { budgetOf, effortOf } from './thinking.ts'
 
 const MAX_TOKENS = 2 ** 31 - 1
-const NAME = /^[a-zA-Z0-9_-]{1,64}$/
+/** What a function may be called. */
+export const NAME = /^[a-zA-Z0-9_-]{1,64}$/
 
 const toolSchema = z.looseObject({
   type: z.literal('function', { error: `must be 'function', the only kind of tool served here` }),

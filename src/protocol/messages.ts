@@ -6,16 +6,16 @@ const unserved = (what: string) =>
   z.never({ error: `${what} is not supported: this model reads text only` })
 
 const text = z.looseObject({ type: z.literal('text'), text: z.string() })
-const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() })
+export const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() })
 
 /** Kinds of content that exist in the API and not here are refused by their name. */
-const refusedPart = (type: string, what: string) =>
+export const refusedPart = (type: string, what: string) =>
   z.looseObject({ type: z.literal(type), [type]: z.unknown().optional() }).refine(() => false, {
     error: `${what} are not supported: this model reads text only`,
     path: ['type'],
   })
 
-const partError = { error: `must be 'text': this model reads text only` }
+export const partError = { error: `must be 'text': this model reads text only` }
 
 const part = z.discriminatedUnion(
   'type',

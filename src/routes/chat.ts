@@ -18,7 +18,7 @@ import {
   logprobsOf,
   maxTokensOf,
 } from '../protocol/chat.ts'
-import { type Delivery, deliveryOf, samplingOf } from '../protocol/sampling.ts'
+import { type Delivery, deliveryOf, type SamplingFields, samplingOf } from '../protocol/sampling.ts'
 import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
 import type { ServedModel } from '../served.ts'
 import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat.ts'
@@ -75,49 +75,58 @@ interface Plan {
   head: { id: string; created: number; model: string; system_fingerprint: string }
 }
 
-const plan = async (house: House, ask: Ask, request: ChatRequest, text: string): Promise<Plan> => {
+/** How a rendered conversation is run: sampled as its request says, read by its family's parser. */
+export const runOf = async (
+  house: House,
+  ask: Ask,
+  model: ServedModel,
+  rendered: Rendered,
+  request: SamplingFields,
+  bounds: { maxTokens: number | undefined; logprobs: number | undefined }
+): Promise<Run> => {
   const { settings } = house
-  const model = modelFor(house, request.model)
   const { engine, family } = model
-  const delivery = deliveryOf(request, settings)
-  const rendered = await render(house, model, request, text)
   const { conversation, prompt, ids } = rendered
-  const logprobs = logprobsOf(request)
+  const { logprobs } = bounds
   const sampling = samplingOf(request, model.defaults, engine.info, {
-    maxTokens: allowance(ids, engine.info, maxTokensOf(request), 'messages'),
+    maxTokens: allowance(ids, engine.info, bounds.maxTokens, 'messages'),
     badWords: await badWordsOf(engine, request.bad_words),
     ...(logprobs === undefined ? {} : { logprobs }),
   })
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
   const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
   const controls = new Map(family.controlTokens.map((name) => [engine.tokenId(name), name]))
+  const opens = prompt.start === 'reasoning'
+  return {
+    engine,
+    sequences: choicesOf(ids, sampling, request.n ?? 1),
+    parser: (): OutputParser => parserOf(family, conversation, prompt.start, settings),
+    priority: request.priority ?? 0,
+    tenant: ask.get('tenant'),
+    oneCall: !conversation.parallelToolCalls,
+    isHidden: (id) => silent.has(id),
+    controlName: (id) => controls.get(id),
+    ...(cacheSalt === undefined ? {} : { cacheSalt }),
+    ...(family.thought
+      ? { thought: await thoughtOf(engine, family.thought, conversation.budget, opens) }
+      : {}),
+  }
+}
+
+const plan = async (house: House, ask: Ask, request: ChatRequest, text: string): Promise<Plan> => {
+  const { settings } = house
+  const model = modelFor(house, request.model)
+  const delivery = deliveryOf(request, settings)
+  const rendered = await render(house, model, request, text)
+  const logprobs = logprobsOf(request)
+  const maxTokens = maxTokensOf(request)
   return {
     rendered,
     delivery,
-    run: {
-      engine,
-      sequences: choicesOf(ids, sampling, request.n ?? 1),
-      parser: (): OutputParser => parserOf(family, conversation, prompt.start, settings),
-      priority: request.priority ?? 0,
-      tenant: ask.get('tenant'),
-      oneCall: !conversation.parallelToolCalls,
-      isHidden: (id) => silent.has(id),
-      controlName: (id) => controls.get(id),
-      ...(cacheSalt === undefined ? {} : { cacheSalt }),
-      ...(family.thought
-        ? {
-            thought: await thoughtOf(
-              engine,
-              family.thought,
-              conversation.budget,
-              prompt.start === 'reasoning'
-            ),
-          }
-        : {}),
-    },
+    run: await runOf(house, ask, model, rendered, request, { maxTokens, logprobs }),
     shape: {
       includeReasoning: request.include_reasoning ?? true,
-      namedCall: typeof conversation.toolChoice === 'object',
+      namedCall: typeof rendered.conversation.toolChoice === 'object',
       tokensAsIds: delivery.tokensAsIds,
       tokenIds: delivery.tokenIds,
       ...(logprobs === undefined ? {} : { logprobs }),

@@ -4,12 +4,16 @@ import type { PromptPiece } from '../conversation.ts'
 import type { Engine, ModelInfo } from '../engine.ts'
 import { ApiError, contextExceeded, invalid, unavailable } from '../errors.ts'
 import type { AppSettings, Lifecycle, Log, ServedModel } from '../served.ts'
+import type { ResponseStore } from '../store.ts'
+import type { StoredResponse } from './responses/record.ts'
 
 /** What app.ts hands to each route. */
 export interface House {
   lifecycle: Lifecycle
   settings: AppSettings
   log: Log
+  /** Answers that can be asked for again; undefined where none are kept. */
+  store: ResponseStore<StoredResponse> | undefined
 }
 
 export type Variables = {

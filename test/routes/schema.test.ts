@@ -1,29 +1,7 @@
 // Every object and chunk we send against OpenAI's own OpenAPI document, where that lies beside the repository.
-import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, it } from 'vitest'
-import { type Any, appOver } from './ask.ts'
-
-const path = fileURLToPath(
-  new URL('../../../shared/data/openai/openai-subset.json', import.meta.url)
-)
-
-const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
-let present = false
-if (existsSync(path)) {
-  ajv.addSchema(JSON.parse(readFileSync(path, 'utf8')) as object, 'openai')
-  present = true
-} else console.info(`note: ${path} is absent; shapes are not checked against OpenAI's schema`)
-
-/** What is wrong with a value by OpenAI's schema; nothing where the schema is absent. */
-const faults = (name: string, value: Any): string[] => {
-  if (!present) return []
-  const validate = ajv.getSchema(`openai#/$defs/${name}`)
-  if (!validate) throw new Error(`${name} is not in the subset`)
-  if (validate(value)) return []
-  return (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`)
-}
+import { appOver } from './ask.ts'
+import { faults } from './faults.ts'
 
 const CALL = '<seed:tool_call><function=f><parameter=a>1</parameter></function></seed:tool_call>'
 const tools = [{ type: 'function', function: { name: 'f' } }]

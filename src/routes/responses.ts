@@ -1,0 +1,218 @@
+// POST /v1/responses: tells items as a conversation, generates, and answers whole, in events, or in the background.
+import { ApiError, asApiError, internal, invalid } from '../errors.ts'
+import { type Item, itemsOf, messagesOfItems, packed, referencesOf } from '../protocol/items.ts'
+import {
+  chatBodyOf,
+  checkResponses,
+  echoOf,
+  responseLogprobsOf,
+  type ResponsesRequest,
+} from '../protocol/responses.ts'
+import { type Offered, offeredOf } from '../protocol/tools.ts'
+import { primed, type Run, run, type RunEvent } from '../run.ts'
+import type { ServedModel } from '../served.ts'
+import { randomId } from '../stream/chat.ts'
+import { ResponseWriter } from '../stream/responses.ts'
+import { readBody } from './body.ts'
+import { abandoned, brokenEnd, leavingOf, render, type Rendered, runOf, streamed } from './chat.ts'
+import { type Ask, headerPatience, type House, modelFor, now } from './request.ts'
+import { StoredResponse } from './responses/record.ts'
+import { itemsById, previousOf } from './responses/stored.ts'
+
+/** What a request tells the model. */
+interface Told {
+  model: ServedModel
+  request: ResponsesRequest
+  /** Earlier turns and this one's items. */
+  input: { items: Item[]; bytes: number }
+  offered: Offered
+  rendered: Rendered
+}
+
+/** What is wrong with the messages is wrong with the input they come from. */
+const asSaid = (error: unknown): unknown => {
+  const known = asApiError(error)
+  if (!known?.param || !/^messages\b/.test(known.param)) return error
+  const { status, message, code, headers } = known
+  return new ApiError(status, message, { code, headers, param: 'input' })
+}
+
+const told = async (house: House, ask: Ask): Promise<Told> => {
+  const body = await readBody(ask.req.raw, house.settings.maxBody)
+  const request = checkResponses(body.value)
+  const model = modelFor(house, request.model)
+  const { previous_response_id: id } = request
+  const previous = id ? previousOf(house, ask, id) : undefined
+  const known = itemsById(house, ask, referencesOf(request.input))
+  const own = itemsOf(request.input, known, (prefix) => randomId(prefix, 24))
+  const offered = offeredOf(request.tools ?? [], request.tool_choice, body.text)
+  const items = [...(previous?.conversation ?? []), ...own.items]
+  const chat = chatBodyOf(request, messagesOfItems(items), offered.fields)
+  const left = [...own.ignored, ...offered.ignored]
+  if (left.length > 0)
+    house.log.info('left out of a request', {
+      requestId: ask.get('requestId'),
+      types: [...new Set(left)].join(', '),
+    })
+  return {
+    model,
+    request,
+    input: { items, bytes: (previous?.bytes ?? 0) + body.text.length },
+    offered,
+    rendered: await render(house, model, chat, offered.text),
+  }
+}
+
+interface Plan {
+  run: Run
+  writer: ResponseWriter
+  record: StoredResponse
+  /** Whether the record is for keeping. */
+  kept: boolean
+}
+
+const plan = async (house: House, ask: Ask, all: Told, leaving: AbortController): Promise<Plan> => {
+  const { request, model, rendered, offered } = all
+  const { settings, store } = house
+  const logprobs = responseLogprobsOf(request)
+  const maxTokens = request.max_output_tokens ?? undefined
+  const job = await runOf(house, ask, model, rendered, request, { maxTokens, logprobs })
+  const kept = store !== undefined && request.store !== false
+  const { temperature = 1, topP = 1 } = job.sequences[0]?.sampling ?? {}
+  const name = request.model ?? model.names[0] ?? ''
+  const echo = echoOf(request, {
+    model: name,
+    store: kept,
+    temperature,
+    topP,
+    tools: offered.shown,
+  })
+  const background = request.background ?? false
+  const writer = new ResponseWriter(randomId('resp_', 24), echo, {
+    includeReasoning: request.include_reasoning ?? true,
+    tokensAsIds: request.return_tokens_as_token_ids ?? settings.returnTokensAsTokenIds,
+    calls: offered.calls,
+    now,
+    silent: !request.stream && !background,
+    ...(request.include?.includes('reasoning.encrypted_content') ? { pack: packed } : {}),
+    ...(logprobs === undefined ? {} : { logprobs }),
+  })
+  const { input } = all
+  const stop = (): void => leaving.abort()
+  const record = new StoredResponse(ask.get('tenant'), writer.response, input, background, stop)
+  return { run: job, writer, record, kept }
+}
+
+/** Writes a run's events, keeping the response from its first word to its last, however it ends. */
+async function* written(
+  house: House,
+  ask: Ask,
+  { writer, record, kept }: Plan,
+  events: AsyncIterable<RunEvent[]>
+): AsyncGenerator<string[], undefined> {
+  const { store } = house
+  try {
+    if (kept) store?.put(record, 0)
+    yield writer.begin(record.frames !== undefined)
+    for await (const batch of events) {
+      const frames: string[] = []
+      for (const { event } of batch) {
+        const broken = brokenEnd(event)
+        if (broken) throw broken
+        frames.push(...writer.push(event))
+      }
+      yield frames
+    }
+    if (!writer.ended) yield writer.cancel()
+  } catch (error) {
+    const known = asApiError(error)
+    if (!known)
+      house.log.error('response failed', { requestId: ask.get('requestId'), error: String(error) })
+    yield writer.fail(known ?? internal())
+  } finally {
+    // The reader left.
+    if (!writer.ended) writer.cancel()
+    record.end()
+    // Who deleted it meanwhile meant it.
+    if (kept && store?.has(record)) store.put(record, record.bytes)
+  }
+  return undefined
+}
+
+async function* joined(
+  frames: AsyncGenerator<string[], undefined>
+): AsyncGenerator<string, undefined> {
+  for await (const some of frames) if (some.length > 0) yield some.join('')
+  return undefined
+}
+
+const whole = async (
+  house: House,
+  ask: Ask,
+  planned: Plan,
+  events: AsyncGenerator<RunEvent[], undefined>
+): Promise<Response> => {
+  const { writer, record } = planned
+  for await (const _ of written(house, ask, planned, events));
+  if (writer.failure) {
+    // Nobody learns its id.
+    house.store?.delete(record.id, record.tenant)
+    throw writer.failure
+  }
+  return writer.response.status === 'cancelled' ? abandoned() : ask.json(writer.response)
+}
+
+/** Milliseconds for the engine to refuse what is to run in the background. */
+const PATIENCE = 20
+
+/** Starts a response that goes on whether or not anybody reads; readers follow what is kept of it. */
+const inBackground = async (
+  house: House,
+  ask: Ask,
+  planned: Plan,
+  events: AsyncGenerator<RunEvent[], undefined>,
+  stream: boolean
+): Promise<Response> => {
+  const { record } = planned
+  const begun = await primed(events, PATIENCE)
+  const pump = async (): Promise<void> => {
+    for await (const frames of written(house, ask, planned, begun)) record.add(frames)
+  }
+  pump().catch((error: unknown) => {
+    house.log.error('background response failed', { error: String(error) })
+  })
+  if (stream) return streamed(house, ask, record.follow(0), new AbortController())
+  return ask.json(record.response)
+}
+
+const answer = async (house: House, ask: Ask): Promise<Response> => {
+  const all = await told(house, ask)
+  const { background, stream } = all.request
+  if (background && !house.store)
+    throw invalid('background', 'Nothing can run in the background: this server keeps no responses')
+  const leaving = background ? new AbortController() : leavingOf(ask)
+  const planned = await plan(house, ask, all, leaving)
+  const events = run(planned.run, leaving.signal)
+  if (background) return inBackground(house, ask, planned, events, stream ?? false)
+  if (!stream) return whole(house, ask, planned, events)
+  const begun = await primed(events, headerPatience(house.settings))
+  return streamed(house, ask, joined(written(house, ask, planned, begun)), leaving)
+}
+
+const renaming =
+  (route: (house: House, ask: Ask) => Promise<Response>) =>
+  async (house: House, ask: Ask): Promise<Response> => {
+    try {
+      return await route(house, ask)
+    } catch (error) {
+      throw asSaid(error)
+    }
+  }
+
+export const createResponse = renaming(answer)
+
+/** How many tokens the same body would give the model, without running it. */
+export const countInput = renaming(async (house, ask) => {
+  const { rendered } = await told(house, ask)
+  return ask.json({ object: 'response.input_tokens', input_tokens: rendered.ids.length })
+})
