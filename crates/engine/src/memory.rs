@@ -94,10 +94,18 @@ pub fn plan(demand: &Demand, available: u64) -> Result<MemoryPlan, String> {
         None => demand.trained_context.min(fits),
     };
     if max_model_len < 2 {
-        return Err(format!(
-            "no room for a KV cache: {} is free beside the weights; use a smaller model or raise --kv-cache-memory",
-            size(room)
-        ));
+        return Err(match demand.kv_cache {
+            Some(bytes) => format!(
+                "--kv-cache-memory {} is too small: two pages of {} tokens take {}",
+                size(bytes),
+                demand.page_size,
+                size(demand.page * pages_of(demand.page_size) as u64)
+            ),
+            None => format!(
+                "no room for a KV cache: {} is free beside the weights; use a smaller model",
+                size(room)
+            ),
+        });
     }
     Ok(MemoryPlan {
         weights: demand.weights,
@@ -184,6 +192,14 @@ mod tests {
             .unwrap();
         wanted.max_model_len = Some(value);
         assert_eq!(plan(&wanted, 8 << 30).unwrap().max_model_len, value);
+    }
+
+    #[test]
+    fn a_cache_too_small_for_anything_names_its_flag() {
+        let mut tiny = demand();
+        tiny.kv_cache = Some(10 << 10);
+        let error = plan(&tiny, 8 << 30).unwrap_err();
+        assert!(error.starts_with("--kv-cache-memory 10.0 KiB"), "{error}");
     }
 
     #[test]
