@@ -208,7 +208,7 @@ const reasoningOf = (
 }
 
 const filled = (item: InputItem, at: number, known: Known, newId: Named): Item | undefined => {
-  const status = 'completed' as const
+  const status = item.status === 'incomplete' ? 'incomplete' : 'completed'
   switch (item.type) {
     case 'message': {
       const { role, id } = item
@@ -291,10 +291,9 @@ class Transcript {
 
   private call(id: string, called: string, args: string): void {
     const turn = this.current(false)
-    turn.tool_calls = [
-      ...(turn.tool_calls ?? []),
-      { id, type: 'function', function: { name: called, arguments: args } },
-    ]
+    const call = { id, type: 'function' as const, function: { name: called, arguments: args } }
+    turn.tool_calls ??= []
+    turn.tool_calls.push(call)
     this.calls.add(id)
   }
 
@@ -331,10 +330,22 @@ class Transcript {
   }
 }
 
+const isOutput = (item: Item): item is OutputItem =>
+  item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
+
+const isCall = (item: Item): item is CallItem | CustomCallItem =>
+  item.type === 'function_call' || item.type === 'custom_tool_call'
+
 /** What items tell, as the messages a chat body would have. */
 export const messagesOfItems = (items: Item[]): ChatMessages => {
   const transcript = new Transcript()
-  for (const item of items) transcript.add(item)
+  const answered = new Set<string>()
+  for (const item of items) if (isOutput(item)) answered.add(item.call_id)
+  for (const item of items) {
+    // A call that was cut and never answered is no call.
+    const cut = isCall(item) && item.status === 'incomplete' && !answered.has(item.call_id)
+    if (!cut) transcript.add(item)
+  }
   for (const message of transcript.messages)
     if (message.role === 'assistant' && !message.tool_calls) message.content ??= ''
   return transcript.messages

@@ -105,6 +105,24 @@ export const chatBodyOf = (
   return { ...others, ...tools, messages: all }
 }
 
+/**
+ * The same without a part of its turns, the oldest, for a request that asks for truncation; undefined where all would go. What instructs the model stays.
+ */
+export const shortened = (body: ChatPrompt, part: number): ChatPrompt | undefined => {
+  const { messages } = body
+  const turns = [...messages.keys()].filter((at) => messages[at]?.role === 'user')
+  const [first] = turns
+  const from = turns[Math.ceil(turns.length * part)]
+  if (first === undefined || from === undefined) return undefined
+  const stays = ({ role }: (typeof messages)[number], at: number): boolean =>
+    at < first || at >= from || role === 'system' || role === 'developer'
+  return { ...body, messages: messages.filter(stays) }
+}
+
+/** `none` is how some clients say nothing. */
+const summaryOf = ({ reasoning }: ResponsesRequest): string | null =>
+  reasoning?.summary === 'none' ? null : (reasoning?.summary ?? null)
+
 /** What the response object repeats of its request. */
 export const echoOf = (
   request: ResponsesRequest,
@@ -119,7 +137,7 @@ export const echoOf = (
   parallel_tool_calls: request.parallel_tool_calls ?? true,
   previous_response_id: request.previous_response_id ?? null,
   prompt_cache_key: request.prompt_cache_key ?? null,
-  reasoning: { effort: effortOf(request) ?? null, summary: request.reasoning?.summary ?? null },
+  reasoning: { effort: effortOf(request) ?? null, summary: summaryOf(request) },
   safety_identifier: request.safety_identifier ?? null,
   service_tier: 'default',
   store: chosen.store,

@@ -1,5 +1,6 @@
 // POST /v1/responses: tells items as a conversation, generates, and answers whole, in events, or in the background.
 import { ApiError, asApiError, internal, invalid } from '../errors.ts'
+import type { ChatPrompt } from '../protocol/chat.ts'
 import { type Item, itemsOf, messagesOfItems, packed, referencesOf } from '../protocol/items.ts'
 import {
   chatBodyOf,
@@ -7,6 +8,7 @@ import {
   echoOf,
   responseLogprobsOf,
   type ResponsesRequest,
+  shortened,
 } from '../protocol/responses.ts'
 import { type Offered, offeredOf } from '../protocol/tools.ts'
 import { primed, type Run, run, type RunEvent } from '../run.ts'
@@ -37,6 +39,34 @@ const asSaid = (error: unknown): unknown => {
   return new ApiError(status, message, { code, headers, param: 'input' })
 }
 
+/** Renders a body, without its oldest turns where that is allowed and they leave too little room for an answer. */
+const rendering = async (
+  house: House,
+  model: ServedModel,
+  request: ResponsesRequest,
+  chat: ChatPrompt,
+  tools: string
+): Promise<Rendered> => {
+  const { maxModelLen } = model.engine.info
+  const room = Math.min(request.max_output_tokens ?? Infinity, Math.floor(maxModelLen / 4))
+  const auto = request.truncation === 'auto'
+  for (let body = chat; ;) {
+    let fewer: ChatPrompt | undefined
+    try {
+      // oxlint-disable-next-line no-await-in-loop
+      const rendered = await render(house, model, body, tools)
+      if (auto && rendered.ids.length + room > maxModelLen) fewer = shortened(body, 1 / 4)
+      if (!fewer) return rendered
+    } catch (error) {
+      // It is so long that it was not even counted.
+      const long = auto && asApiError(error)?.code === 'context_length_exceeded'
+      fewer = long ? shortened(body, 1 / 2) : undefined
+      if (!fewer) throw error
+    }
+    body = fewer
+  }
+}
+
 const told = async (house: House, ask: Ask): Promise<Told> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = checkResponses(body.value)
@@ -59,7 +89,7 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
     request,
     input: { items, bytes: (previous?.bytes ?? 0) + body.text.length },
     offered,
-    rendered: await render(house, model, chat, offered.text),
+    rendered: await rendering(house, model, request, chat, offered.text),
   }
 }
 
@@ -154,12 +184,11 @@ const whole = async (
 ): Promise<Response> => {
   const { writer, record } = planned
   for await (const _ of written(house, ask, planned, events));
-  if (writer.failure) {
-    // Nobody learns its id.
-    house.store?.delete(record.id, record.tenant)
-    throw writer.failure
-  }
-  return writer.response.status === 'cancelled' ? abandoned() : ask.json(writer.response)
+  const cancelled = writer.response.status === 'cancelled'
+  // Nobody learns its id.
+  if (cancelled || writer.failure) house.store?.delete(record.id, record.tenant)
+  if (writer.failure) throw writer.failure
+  return cancelled ? abandoned() : ask.json(writer.response)
 }
 
 /** Milliseconds for the engine to refuse what is to run in the background. */

@@ -107,6 +107,20 @@ describe('items become messages', () => {
         { role: 'tool', tool_call_id: 'c3', content: 'ok' },
       ],
     ],
+    [
+      'a call that was cut is left out, unless it was answered',
+      [
+        { ...call, status: 'incomplete' },
+        output,
+        { ...call, call_id: 'c9', arguments: '{"a', status: 'incomplete' },
+        { role: 'user', content: 'Hi' },
+      ],
+      [
+        { role: 'assistant', content: null, tool_calls: [toolCall] },
+        { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
+        { role: 'user', content: 'Hi' },
+      ],
+    ],
   ]
   it.each(cases)('%s', (_, input, messages) => {
     expect(told(input)).toEqual(messages)
@@ -135,6 +149,26 @@ describe('the prompt', () => {
     expect(engine.requests).toHaveLength(0)
     const { usage } = (await create()).body
     expect(body).toEqual({ object: 'response.input_tokens', input_tokens: usage.input_tokens })
+  })
+
+  it('loses its oldest turns where that is asked for', async () => {
+    const { create, prompt } = responsesOver({ steps: ['a'] })
+    const turn = (n: number) => [
+      { role: 'user', content: `<${n}>${'x'.repeat(400)}` },
+      { role: 'assistant', content: 'y'.repeat(400) },
+    ]
+    const input = [{ role: 'developer', content: 'D' }, ...[1, 2, 3, 4, 5, 6].flatMap(turn)]
+    const fields = { input, instructions: 'Be brief' }
+    expect((await create(fields)).body.error.code).toBe('context_length_exceeded')
+    const { body } = await create({ ...fields, truncation: 'auto' })
+    expect(body.status).toBe('completed')
+    expect(prompt()).toMatch(/Be brief.*developer\nD.*<4>.*<6>/s)
+    expect(prompt()).not.toContain('<3>')
+    const long = Array.from({ length: 900 }, (_, n) => turn(n)).flat()
+    expect((await create({ input: long, truncation: 'auto' })).status).toBe(200)
+    expect(prompt()).toContain('<899>')
+    const alone = await create({ input: 'x'.repeat(5000), truncation: 'auto' })
+    expect(alone.status).toBe(400)
   })
 
   it('drops nothing of a packed thought', async () => {

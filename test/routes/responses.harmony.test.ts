@@ -1,0 +1,98 @@
+// Responses through gpt-oss's own template and parser, over a scripted engine: what went wrong elsewhere goes right here.
+import { describe, expect, it } from 'vitest'
+import { gptOssFamily } from '../../src/families/gpt-oss/index.ts'
+import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
+import { ready, ScriptedEngine, type StepScript } from '../scripted.ts'
+import { constant, responsesOver, tools, typesOf } from './events.ts'
+
+const family = gptOssFamily({ currentDate: () => '2026-03-07' })
+
+/** Answers with one list of steps after the other. */
+const over = (...rounds: StepScript[][]) => {
+  const engine = new ScriptedEngine((_, nth) => ({ steps: rounds[nth] ?? rounds[0]! }))
+  Object.assign(engine as object, { control: CONTROL_TOKENS })
+  const { model } = ready(engine)
+  const served = model && { model: { ...model, family, template: family.template('') } }
+  return responsesOver({ steps: [] }, {}, { ...served, engine })
+}
+
+const NEXT = '<|end|><|start|>assistant'
+const THOUGHT = `<|channel|>analysis<|message|>Hm${NEXT}`
+const CALL = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>'
+const FINAL = '<|channel|>final<|message|>'
+
+describe('gpt-oss in responses', () => {
+  it('thinks and calls in the order of events clients know', async () => {
+    const { stream, create } = over([THOUGHT, CALL, '{"a":', ' 1.0}'])
+    const events = await stream({ tools })
+    expect(typesOf(events)).toEqual([
+      'created',
+      'in_progress',
+      'output_item.added',
+      'content_part.added',
+      'reasoning_text.delta',
+      'reasoning_text.done',
+      'content_part.done',
+      'output_item.done',
+      'output_item.added',
+      'function_call_arguments.delta',
+      'function_call_arguments.delta',
+      'function_call_arguments.done',
+      'output_item.done',
+      'completed',
+    ])
+    const { response } = events.at(-1)
+    expect(response.output[1]).toMatchObject({ name: 'f', arguments: '{"a": 1.0}' })
+    // One token a byte.
+    expect(response.usage.output_tokens_details.reasoning_tokens).toBe(2)
+    expect(constant((await create({ tools })).body)).toEqual(constant(response))
+  })
+
+  it('goes on after a call with the thought that led to it, and without it after an answer', async () => {
+    const { create, prompt } = over([THOUGHT, CALL, '{"a":1}'], [FINAL, 'Sunny'], [FINAL, 'Yes'])
+    const first = (await create({ tools })).body
+    const { call_id } = first.output[1]
+    const output = { type: 'function_call_output', call_id, output: 'sun' }
+    const link = { previous_response_id: first.id, tools }
+    const second = (await create({ ...link, input: [output] })).body
+    expect(prompt()).toContain('<|channel|>analysis<|message|>Hm<|end|>')
+    expect(prompt()).toContain('{"a":1}<|call|>')
+    expect(prompt()).toMatch(/functions\.f to=assistant<\|channel\|>commentary<\|message\|>"?sun/)
+    expect(second.output[0].content[0].text).toBe('Sunny')
+    await create({ previous_response_id: second.id, input: 'Sure?' })
+    expect(prompt()).not.toContain('<|channel|>analysis<|message|>Hm')
+    expect(prompt()).toContain('Sunny<|end|>')
+  })
+
+  it('hides tools that may not be called', async () => {
+    const { create, prompt } = over([FINAL, 'a'])
+    await create({ tools, tool_choice: 'none' })
+    expect(prompt()).not.toContain('functions')
+  })
+
+  it('returns arguments as they were written, whole or cut', async () => {
+    const python = over([CALL, 'print("hi")'])
+    expect((await python.create({ tools })).body.output[0].arguments).toBe('print("hi")')
+    const cut = over([CALL, '{"a', { end: 'length' }])
+    expect((await cut.create({ tools })).body).toMatchObject({
+      status: 'incomplete',
+      incomplete_details: { reason: 'max_output_tokens' },
+      output: [{ type: 'function_call', arguments: '{"a', status: 'incomplete' }],
+    })
+  })
+
+  it('loses no text to a malformed header, and calls nobody by a channel', async () => {
+    const open = over(['<|channel|>final Hello there'])
+    const said = JSON.stringify((await open.create()).body.output)
+    expect(said).toContain('Hello there')
+    const odd = over(['<|channel|>analysis to=functions.f<|channel|>commentary<|message|>{}'])
+    expect((await odd.create({ tools })).body.output[0]).toMatchObject({ name: 'f' })
+  })
+
+  it('takes any number of thoughts, the same streamed and whole', async () => {
+    const { create, stream } = over([THOUGHT, THOUGHT, THOUGHT, FINAL, 'a'])
+    const { response } = (await stream()).at(-1)
+    expect(constant((await create()).body.output)).toEqual(constant(response.output))
+    expect(response.output.at(-1).content[0].text).toBe('a')
+  })
+})
