@@ -1,6 +1,9 @@
 // Items of every kind that SDKs send back, as the messages they become; the store, and all that is done with it.
 import { describe, expect, it } from 'vitest'
 import { itemsOf, messagesOfItems, referencesOf, withTypes } from '../../src/protocol/items.ts'
+import { seedOss } from '../../src/families/seed-oss/index.ts'
+import { STOCK_TEMPLATE } from '../../src/families/seed-oss/stock.ts'
+import { ScriptedEngine, served } from '../scripted.ts'
 import type { Any } from './ask.ts'
 import { CALL, responsesOver, tools } from './events.ts'
 
@@ -137,6 +140,38 @@ describe('items become messages', () => {
 })
 
 describe('the prompt', () => {
+  it('is the one chat would give, whatever the family', async () => {
+    const engine = new ScriptedEngine({ steps: ['a'] })
+    const template = seedOss.template(STOCK_TEMPLATE)
+    const model = { ...served(engine), family: seedOss, template }
+    const { create, chat, prompt } = responsesOver({ steps: ['a'] }, {}, { engine, model })
+    const described = {
+      name: 'f',
+      description: 'Does f',
+      parameters: { type: 'object', properties: { a: { type: 'number', default: 1 } } },
+    }
+    await chat({
+      messages: [
+        { role: 'system', content: 'Be brief' },
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: null, reasoning: 'hm', tool_calls: [toolCall] },
+        { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
+      ],
+      tools: [{ type: 'function', function: described }],
+      reasoning_effort: 'low',
+    })
+    const before = prompt()
+    expect(before).toContain('Does f')
+    const thought = { type: 'reasoning', content: [{ text: 'hm' }] }
+    await create({
+      instructions: 'Be brief',
+      input: [{ role: 'user', content: 'Hi' }, thought, call, output],
+      tools: [{ type: 'function', ...described }],
+      reasoning: { effort: 'low' },
+    })
+    expect(prompt()).toBe(before)
+  })
+
   it('has instructions first, and functions in chat’s form', async () => {
     const { create, prompt } = responsesOver({ steps: ['a'] })
     await create({ instructions: 'Be brief', input: [{ role: 'user', content: 'Hi' }] })
