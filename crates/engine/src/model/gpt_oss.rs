@@ -59,11 +59,6 @@ impl Layer {
             },
         })
     }
-
-    fn byte_len(&self) -> usize {
-        let linears = [&self.q, &self.k, &self.v, &self.o];
-        self.moe.byte_len() + linears.iter().map(|l| l.byte_len()).sum::<usize>()
-    }
 }
 
 /// One linear per expert; packed blocks stay packed.
@@ -96,7 +91,6 @@ pub struct GptOss {
     full: AttentionShape,
     sliding: AttentionShape,
     layout: Vec<LayerSlot>,
-    weight_bytes: u64,
 }
 
 impl GptOss {
@@ -122,7 +116,6 @@ impl GptOss {
             layers.push(Layer::read(&reader, config, layer)?);
             progress((layer + 1) as f32 / count as f32);
         }
-        let blocks: usize = layers.iter().map(Layer::byte_len).sum();
         let shape = |window| AttentionShape {
             heads: config.heads,
             kv_heads: config.kv_heads,
@@ -132,7 +125,6 @@ impl GptOss {
             window,
         };
         Ok(Self {
-            weight_bytes: (table.byte_len() + head.byte_len() + blocks) as u64,
             embedding: Embedding::new(table),
             norm: reader.norm("model.norm.weight")?,
             head: Linear::new(head, None),
@@ -211,13 +203,5 @@ impl Model for GptOss {
 
     fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
-    }
-
-    fn layout(&self) -> &[LayerSlot] {
-        &self.layout
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
     }
 }

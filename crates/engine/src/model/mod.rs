@@ -15,7 +15,7 @@ pub use seed_oss::{SeedOss, SeedOssConfig};
 
 use candle_core::{Result, Tensor};
 
-use crate::cache::storage::{KvStorage, LayerSlot};
+use crate::cache::storage::KvStorage;
 
 /// What the engine asks of any architecture.
 pub trait Model: Send + Sync {
@@ -25,10 +25,4 @@ pub trait Model: Send + Sync {
 
     /// Logits of hidden states: `[rows, hidden]` → `[rows, vocab]`, padded vocabulary rows included.
     fn logits(&self, hidden: &Tensor) -> Result<Tensor>;
-
-    /// Group and slot of each layer.
-    fn layout(&self) -> &[LayerSlot];
-
-    /// Bytes of weights in memory.
-    fn weight_bytes(&self) -> u64;
 }

@@ -173,7 +173,6 @@ pub struct SeedOss {
     rope: Rope,
     attention: AttentionShape,
     layout: Vec<LayerSlot>,
-    weight_bytes: u64,
 }
 
 impl SeedOss {
@@ -202,12 +201,6 @@ impl SeedOss {
             layers.push(Layer::read(&reader, config, layer)?);
             progress((layer + 1) as f32 / config.layers as f32);
         }
-        let tables = if config.tied {
-            table.byte_len()
-        } else {
-            table.byte_len() + head.byte_len()
-        };
-        let blocks: usize = layers.iter().map(Layer::byte_len).sum();
         Ok(Self {
             embedding: Embedding::new(table),
             norm: reader.norm("model.norm.weight")?,
@@ -225,7 +218,6 @@ impl SeedOss {
             layout: (0..config.layers)
                 .map(|slot| LayerSlot { group: 0, slot })
                 .collect(),
-            weight_bytes: (tables + blocks) as u64,
         })
     }
 
@@ -298,14 +290,6 @@ impl Model for SeedOss {
     fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
     }
-
-    fn layout(&self) -> &[LayerSlot] {
-        &self.layout
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
-    }
 }
 
 impl Layer {
@@ -332,14 +316,5 @@ impl Layer {
             up: reader.linear(&name("mlp.up_proj"), column, mlp)?,
             down: reader.linear(&name("mlp.down_proj"), row, mlp)?,
         })
-    }
-
-    fn byte_len(&self) -> usize {
-        [
-            &self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down,
-        ]
-        .iter()
-        .map(|l| l.byte_len())
-        .sum()
     }
 }

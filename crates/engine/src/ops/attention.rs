@@ -1,6 +1,6 @@
 //! Paged attention: writes a batch's keys and values into their pages and lets its queries read them.
 
-use candle_core::{CpuStorage, CustomOp3, DType, InplaceOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use seed_kernels::cpu::{self, AttentionShape, Span};
 
 use super::{f32s, f32s_mut};
@@ -125,9 +125,4 @@ impl CustomOp3 for Read<'_> {
         }
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }
-}
-
-/// Element types a cache may have.
-pub fn is_cache_dtype(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::BF16)
 }

@@ -24,11 +24,6 @@ impl Linear {
         self.weight.rows()
     }
 
-    /// Bytes of weights read in one use.
-    pub fn byte_len(&self) -> usize {
-        self.weight.byte_len()
-    }
-
     /// The same on slices: `x [tokens, in]`, `y [tokens, out]`.
     pub(crate) fn multiply(&self, x: &[f32], tokens: usize, y: &mut [f32]) {
         let (outputs, inputs) = (self.weight.rows(), self.weight.cols());

@@ -31,12 +31,6 @@ impl MixtureOfExperts {
         x.apply_op1_no_bwd(self)
     }
 
-    /// Bytes of all experts and the router.
-    pub fn byte_len(&self) -> usize {
-        let experts = self.gate_up.iter().chain(&self.down);
-        self.router.byte_len() + experts.map(Linear::byte_len).sum::<usize>()
-    }
-
     /// For each expert the tokens that chose it, with their weights: the best `chosen` logits, softmax over those.
     fn route(&self, x: &[f32], tokens: usize) -> Vec<Vec<(usize, f32)>> {
         let experts = self.gate_up.len();

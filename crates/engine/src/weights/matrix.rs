@@ -150,11 +150,6 @@ impl Matrix {
         self.dtype
     }
 
-    /// Bytes read when the whole matrix is used once.
-    pub fn byte_len(&self) -> usize {
-        self.dtype.bytes(self.rows * self.cols)
-    }
-
     /// The elements as kernels take them.
     pub fn weights(&self) -> Weights<'_> {
         match &self.bytes {
