@@ -6,26 +6,22 @@
 use candle_core::{Result, Tensor};
 use seed_kernels::cpu::AttentionShape;
 
+use super::attention::{Context, SelfAttention};
 use super::gpt_oss_config::GptOssConfig;
 use super::reader::Reader;
 use super::{Batch, Model};
 use crate::cache::storage::{KvStorage, LayerSlot};
-use crate::ops::attention::{PagedAttention, SpanTable};
 use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::moe::MixtureOfExperts;
 use crate::ops::norm::RmsNorm;
-use crate::ops::rope::{Rope, Rotation};
+use crate::ops::rope::Rope;
 use crate::parallel::Rank;
 use crate::weights::{Checkpoint, Shard, StorageDType, WeightError, WeightSource};
 
 struct Layer {
     input_norm: RmsNorm,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    sinks: Vec<f32>,
+    attention: SelfAttention,
     slides: bool,
     post_attention_norm: RmsNorm,
     moe: MixtureOfExperts,
@@ -38,15 +34,10 @@ impl Layer {
         layer: usize,
     ) -> std::result::Result<Self, WeightError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let (column, row) = (reader.rank.column_parallel(), reader.rank.row_parallel());
         let source = reader.checkpoint.source;
         Ok(Self {
             input_norm: reader.norm(&name("input_layernorm.weight"))?,
-            q: reader.linear(&name("self_attn.q_proj"), column, true)?,
-            k: reader.linear(&name("self_attn.k_proj"), column, true)?,
-            v: reader.linear(&name("self_attn.v_proj"), column, true)?,
-            o: reader.linear(&name("self_attn.o_proj"), row, true)?,
-            sinks: source.vector(&name("self_attn.sinks"), column)?,
+            attention: SelfAttention::read(reader, &name("self_attn"), (true, true), true)?,
             slides: config.slides[layer],
             post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
             moe: MixtureOfExperts {
@@ -135,50 +126,6 @@ impl GptOss {
             layout: config.layout(),
         })
     }
-
-    /// x += o(attention(rope(q), rope(k), v, sinks)), all from the normed x.
-    fn attend(
-        &self,
-        layer: &Layer,
-        x: &Tensor,
-        rotation: &Rotation,
-        spans: &[SpanTable],
-        cache: (&Tensor, &Tensor),
-    ) -> Result<Tensor> {
-        let tokens = x.dim(0)?;
-        let shape = if layer.slides {
-            &self.sliding
-        } else {
-            &self.full
-        };
-        let normed = layer.input_norm.forward(x)?;
-        let q = layer
-            .q
-            .forward(&normed)?
-            .reshape((tokens, shape.heads, shape.head_dim))?;
-        let k = layer
-            .k
-            .forward(&normed)?
-            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        let v = layer
-            .v
-            .forward(&normed)?
-            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        rotation.apply(&q)?;
-        rotation.apply(&k)?;
-        let attention = PagedAttention {
-            shape,
-            spans,
-            sinks: Some(&layer.sinks),
-        };
-        let (keys, values) = cache;
-        attention.write(keys, &k)?;
-        attention.write(values, &v)?;
-        let mixed = attention.read(&q, keys, values)?;
-        x + layer
-            .o
-            .forward(&mixed.reshape((tokens, shape.heads * shape.head_dim))?)?
-    }
 }
 
 impl Model for GptOss {
@@ -187,13 +134,18 @@ impl Model for GptOss {
         let rotation = self.rope.rotation(&batch.positions);
         let spans = [batch.spans(0), batch.spans(1)];
         for (layer, slot) in self.layers.iter().zip(&self.layout) {
-            x = self.attend(
-                layer,
-                &x,
-                &rotation,
-                &spans[slot.group],
-                cache.slot(slot.slot),
-            )?;
+            let context = Context {
+                shape: if layer.slides {
+                    &self.sliding
+                } else {
+                    &self.full
+                },
+                rotation: &rotation,
+                spans: &spans[slot.group],
+                cache: cache.slot(slot.slot),
+            };
+            let normed = layer.input_norm.forward(&x)?;
+            x = (x + layer.attention.forward(&normed, &context)?)?;
             let normed = layer.post_attention_norm.forward(&x)?;
             x = (x + layer.moe.forward(&normed)?)?;
         }

@@ -1,5 +1,6 @@
 //! Models: each sees a flat batch and the KV cache, never a request.
 
+mod attention;
 mod batch;
 mod config;
 mod gpt_oss;

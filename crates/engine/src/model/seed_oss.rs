@@ -6,16 +6,16 @@ use candle_core::{Result, Tensor};
 use seed_kernels::cpu::AttentionShape;
 use serde_json::Value;
 
+use super::attention::{Context, SelfAttention};
 use super::config::{count, flag, number};
 use super::reader::Reader;
 use super::{Batch, Model};
-use crate::cache::storage::{KvStorage, LayerSlot};
+use crate::cache::storage::KvStorage;
 use crate::ops::activation::silu_mul;
-use crate::ops::attention::{PagedAttention, SpanTable};
 use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
-use crate::ops::rope::{Rope, Rotation};
+use crate::ops::rope::Rope;
 use crate::parallel::Rank;
 use crate::weights::{Checkpoint, Expected, Shard, StorageDType, WeightError};
 
@@ -154,10 +154,7 @@ impl SeedOssConfig {
 
 struct Layer {
     input_norm: RmsNorm,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
+    attention: SelfAttention,
     post_attention_norm: RmsNorm,
     gate: Linear,
     up: Linear,
@@ -172,7 +169,6 @@ pub struct SeedOss {
     head: Linear,
     rope: Rope,
     attention: AttentionShape,
-    layout: Vec<LayerSlot>,
 }
 
 impl SeedOss {
@@ -215,55 +211,7 @@ impl SeedOss {
                 scale: (config.head_dim as f32).powf(-0.5),
                 window: None,
             },
-            layout: (0..config.layers)
-                .map(|slot| LayerSlot { group: 0, slot })
-                .collect(),
         })
-    }
-
-    /// x += o(attention(rope(q), rope(k), v)), all from the normed x.
-    fn attend(
-        &self,
-        layer: &Layer,
-        x: &Tensor,
-        rotation: &Rotation,
-        spans: &[SpanTable],
-        cache: (&Tensor, &Tensor),
-    ) -> Result<Tensor> {
-        let tokens = x.dim(0)?;
-        let shape = &self.attention;
-        let normed = layer.input_norm.forward(x)?;
-        // 1. Projections, [tokens, heads, head_dim].
-        let q = layer
-            .q
-            .forward(&normed)?
-            .reshape((tokens, shape.heads, shape.head_dim))?;
-        let k = layer
-            .k
-            .forward(&normed)?
-            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        let v = layer
-            .v
-            .forward(&normed)?
-            .reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        // 2. Positions.
-        rotation.apply(&q)?;
-        rotation.apply(&k)?;
-        // 3. Cache, then attention over all pages of each sequence.
-        let attention = PagedAttention {
-            shape,
-            spans,
-            sinks: None,
-        };
-        let (keys, values) = cache;
-        attention.write(keys, &k)?;
-        attention.write(values, &v)?;
-        let mixed = attention.read(&q, keys, values)?;
-        // 4. Back to the residual stream.
-        let out = layer
-            .o
-            .forward(&mixed.reshape((tokens, shape.heads * shape.head_dim))?)?;
-        x + out
     }
 
     /// x += down(silu(gate(x)) * up(x)), from the normed x.
@@ -279,8 +227,15 @@ impl Model for SeedOss {
         let mut x = self.embedding.forward(&batch.tokens)?;
         let rotation = self.rope.rotation(&batch.positions);
         let spans = batch.spans(0);
-        for (layer, slot) in self.layers.iter().zip(&self.layout) {
-            x = self.attend(layer, &x, &rotation, &spans, cache.slot(slot.slot))?;
+        for (slot, layer) in self.layers.iter().enumerate() {
+            let context = Context {
+                shape: &self.attention,
+                rotation: &rotation,
+                spans: &spans,
+                cache: cache.slot(slot),
+            };
+            let normed = layer.input_norm.forward(&x)?;
+            x = (x + layer.attention.forward(&normed, &context)?)?;
             x = self.feed_forward(layer, &x)?;
         }
         let rows = Tensor::from_slice(&batch.logit_rows, batch.logit_rows.len(), x.device())?;
@@ -307,10 +262,7 @@ impl Layer {
         );
         Ok(Layer {
             input_norm: reader.norm(&name("input_layernorm.weight"))?,
-            q: reader.linear(&name("self_attn.q_proj"), column, qkv)?,
-            k: reader.linear(&name("self_attn.k_proj"), column, qkv)?,
-            v: reader.linear(&name("self_attn.v_proj"), column, qkv)?,
-            o: reader.linear(&name("self_attn.o_proj"), row, out)?,
+            attention: SelfAttention::read(reader, &name("self_attn"), (qkv, out), false)?,
             post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
             gate: reader.linear(&name("mlp.gate_proj"), column, mlp)?,
             up: reader.linear(&name("mlp.up_proj"), column, mlp)?,
