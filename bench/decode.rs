@@ -211,7 +211,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let (sender, outputs) = channel();
     let options = LoadOptions {
-        folder,
+        path: folder,
         dtype: None,
         max_model_len: Some(1024),
         max_sequences: CROWD,

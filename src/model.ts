@@ -1,8 +1,9 @@
-// Reads a model folder's metadata: architecture, chat template, sampling defaults; loading.ts and the command line ask.
+// Reads the metadata of a model folder or GGUF file: architecture, chat template, sampling defaults; loading.ts and the command line ask.
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readGguf } from './addon.ts'
 import type { ChatTemplate, Family, Json } from './conversation.ts'
 import { ARCHITECTURES } from './families/index.ts'
 import type { SamplingDefaults } from './served.ts'
@@ -13,8 +14,9 @@ export class ModelError extends Error {
 }
 
 export interface ModelFolder {
+  /** A folder, or a GGUF file. */
   path: string
-  /** The folder's base name. */
+  /** The folder's or file's base name. */
   name: string
   architecture: string
   family: Family
@@ -72,14 +74,17 @@ const readObject = (file: string, limit: number): Fields => {
 const optionalObject = (file: string, limit: number): Fields =>
   existsSync(file) ? readObject(file, limit) : {}
 
-/** The folder as given, or a sentence about what the name might have meant. */
-const checkedFolder = (given: string): string => {
+const isGguf = (path: string): boolean => /\.gguf$/i.test(path)
+
+/** The folder or GGUF file as given, or a sentence about what the name might have meant. */
+const checkedPath = (given: string): string => {
   const path = resolve(given)
   const info = statSync(path, { throwIfNoEntry: false })
-  if (info?.isDirectory()) return path
-  if (info && /\.gguf$/i.test(path))
-    throw new ModelError(`${given}: GGUF files are not in yet; pass a folder of safetensors files`)
-  if (info) throw new ModelError(`${given}: expected a model folder, but this is a file`)
+  if (info?.isDirectory() || (info && isGguf(path))) return path
+  if (info)
+    throw new ModelError(
+      `${given}: expected a model folder or a .gguf file, but this is another file`
+    )
   if (/^[\w.-]+\/[\w.-]+$/.test(given) && !given.startsWith('.'))
     throw new ModelError(
       `${given}: there is no such folder, and downloading models is not in yet; ` +
@@ -88,13 +93,50 @@ const checkedFolder = (given: string): string => {
   throw new ModelError(`${given}: there is no such folder`)
 }
 
-const architectureOf = (folder: string): string => {
-  const file = join(folder, 'config.json')
-  if (!existsSync(file))
+/** A file's fields with the name to blame. */
+interface Source {
+  file: string
+  fields: Fields
+}
+
+/** A model's metadata as Hugging Face's files have it, whatever holds it. */
+interface Metadata {
+  config: Source
+  tokenizer: Source
+  generation: Source
+}
+
+const folderMetadata = (folder: string): Metadata => {
+  const config = join(folder, 'config.json')
+  if (!existsSync(config))
     throw new ModelError(
-      `${file}: missing; a model folder holds config.json, tokenizer.json and safetensors files`
+      `${config}: missing; a model folder holds config.json, tokenizer.json and safetensors files`
     )
-  const { architectures } = readObject(file, LIMITS.config)
+  const tokenizer = join(folder, 'tokenizer_config.json')
+  const generation = join(folder, 'generation_config.json')
+  return {
+    config: { file: config, fields: readObject(config, LIMITS.config) },
+    tokenizer: { file: tokenizer, fields: optionalObject(tokenizer, LIMITS.tokenizerConfig) },
+    generation: { file: generation, fields: optionalObject(generation, LIMITS.config) },
+  }
+}
+
+const ggufMetadata = (file: string): Metadata => {
+  try {
+    const { config, tokenizerConfig, generationConfig } = readGguf(file)
+    const source = (fields: Fields): Source => ({ file, fields })
+    return {
+      config: source(config),
+      tokenizer: source(tokenizerConfig),
+      generation: source(generationConfig),
+    }
+  } catch (error) {
+    throw new ModelError((error as Error).message)
+  }
+}
+
+const architectureOf = ({ file, fields }: Source): string => {
+  const { architectures } = fields
   const [first] = Array.isArray(architectures) ? architectures : []
   if (typeof first !== 'string')
     throw new ModelError(`${file}: "architectures" must be a list that names one architecture`)
@@ -115,9 +157,7 @@ const DEFAULTS = [
 ] as const
 
 /** Sampling defaults as vLLM takes them: `do_sample` does not matter. */
-const defaultsOf = (folder: string): SamplingDefaults => {
-  const file = join(folder, 'generation_config.json')
-  const fields = optionalObject(file, LIMITS.config)
+const defaultsOf = ({ file, fields }: Source): SamplingDefaults => {
   const defaults: SamplingDefaults = {}
   for (const { key, field, least, most } of DEFAULTS) {
     const value = fields[field]
@@ -162,16 +202,16 @@ const givenTemplate = (given: string): TemplateText => {
 }
 
 const templateOf = (
-  folder: string,
-  tokenizerConfig: Fields,
+  path: string,
+  tokenizer: Source,
   stock: string,
   given: string | undefined
 ): TemplateText => {
   if (given !== undefined) return givenTemplate(given)
-  const file = join(folder, 'chat_template.jinja')
+  const file = join(path, 'chat_template.jinja')
   if (existsSync(file)) return { text: readText(file, LIMITS.template), source: file }
-  const source = join(folder, 'tokenizer_config.json')
-  const text = templateIn(source, tokenizerConfig.chat_template)
+  const source = tokenizer.file
+  const text = templateIn(source, tokenizer.fields.chat_template)
   if (text === undefined) return { text: stock, source: "the family's stock template" }
   if (text.length > LIMITS.template)
     throw new ModelError(`${source}: "chat_template" is longer than ${LIMITS.template} characters`)
@@ -237,26 +277,23 @@ export const readModelFolder = (
   given: string,
   options: { chatTemplate?: string } = {}
 ): ModelFolder => {
-  const path = checkedFolder(given)
-  const architecture = architectureOf(path)
+  const path = checkedPath(given)
+  const metadata = isGguf(path) ? ggufMetadata(path) : folderMetadata(path)
+  const architecture = architectureOf(metadata.config)
   const { family, stockTemplate } = ARCHITECTURES[architecture]!
   checkNoPointers(path)
-  const tokenizerConfig = optionalObject(
-    join(path, 'tokenizer_config.json'),
-    LIMITS.tokenizerConfig
-  )
-  const found = templateOf(path, tokenizerConfig, stockTemplate, options.chatTemplate)
+  const found = templateOf(path, metadata.tokenizer, stockTemplate, options.chatTemplate)
   const template = compiled(family, found)
   checkTemplate(template, found.source)
   return {
     path,
-    name: basename(path),
+    name: basename(path).replace(/(-00001-of-\d+)?\.gguf$/i, ''),
     architecture,
     family,
     template,
     templateSource: found.source,
-    defaults: defaultsOf(path),
-    specialTokens: specialTokensOf(tokenizerConfig),
+    defaults: defaultsOf(metadata.generation),
+    specialTokens: specialTokensOf(metadata.tokenizer.fields),
   }
 }
 

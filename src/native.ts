@@ -1,8 +1,6 @@
-// Finds and loads the native addon and gives it the face of engine.ts; the server, the command line and embedders open it.
+// Gives the native engine the face of engine.ts; the server, the command line and embedders open it.
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { loadAddon } from './addon.ts'
 import type { PromptPiece } from './conversation.ts'
 import {
   type Engine,
@@ -16,7 +14,7 @@ import {
 import type { Token } from './events.ts'
 
 export interface EngineOptions {
-  /** Folder of a Hugging Face checkpoint. */
+  /** Folder of a Hugging Face checkpoint, or a GGUF file. */
   path: string
   dtype: 'auto' | 'bfloat16' | 'float16' | 'float32'
   maxModelLen?: number
@@ -63,7 +61,7 @@ interface NativeStep {
   }
 }
 
-interface NativeEvent {
+export interface NativeEvent {
   kind: 'progress' | 'loaded' | 'failed' | 'steps' | 'encoded'
   phase?: string
   done?: number
@@ -82,7 +80,7 @@ interface NativeFacts extends Omit<ModelInfo, 'eosTokenIds'> {
   eos: number[]
 }
 
-interface NativeEngine {
+export interface NativeEngine {
   facts(): NativeFacts
   stats(): Omit<EngineStats, 'dead'> & { dead?: string }
   submit(request: unknown): void
@@ -96,45 +94,8 @@ interface NativeEngine {
   close(): void
 }
 
-interface Addon {
-  NativeEngine: new (options: unknown, callback: (event: NativeEvent) => void) => NativeEngine
-}
-
 /** Texts up to this many characters are encoded on the event loop; it takes well under a millisecond. */
 const SHORT_TEXT = 4096
-
-/** Name of the prebuilt package's platform part, as napi names it. */
-const platformName = (): string => {
-  const { platform, arch } = process
-  if (platform !== 'linux')
-    return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
-}
-
-/** Loads the addon: SEED_NATIVE, then the one built in this checkout, then the prebuilt package. */
-export const loadAddon = (): Addon => {
-  const require = createRequire(import.meta.url)
-  const name = platformName()
-  const local = fileURLToPath(new URL(`../native/seed.${name}.node`, import.meta.url))
-  const candidates = [
-    process.env.SEED_NATIVE,
-    existsSync(local) ? local : undefined,
-    `@seed/server-${name}`,
-  ].filter((candidate) => candidate !== undefined)
-  const reasons: string[] = []
-  for (const candidate of candidates) {
-    try {
-      return require(candidate) as Addon
-    } catch (error) {
-      reasons.push(`${candidate}: ${(error as Error).message.split('\n')[0]}`)
-    }
-  }
-  throw new Error(
-    `the native engine for ${name} could not be loaded (${reasons.join('; ')}); ` +
-      'reinstall @seed/server, or build it with "npm run build"'
-  )
-}
 
 /** Outputs of one sequence on their way from the engine to its reader. */
 class Outbox {

@@ -31,7 +31,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
   // What runs in other people's processes, so it stands alone.
   { name: 'client', files: /^client\.ts$/, may: [] },
   { name: 'engine', files: /^engine\.ts$/, may: [] },
-  { name: 'native', files: /^native\.ts$/, may: ['engine'] },
+  { name: 'native', files: /^(native|addon)\.ts$/, may: ['engine'] },
   { name: 'jinja', files: /^jinja(\.ts$|\/)/, may: [] },
   { name: 'families', files: /^families\//, may: ['jinja'] },
   { name: 'run', files: /^run\.ts$/, may: ['engine', 'families'] },
@@ -45,7 +45,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
   },
   { name: 'app', files: /^app\.ts$/, may: ['routes', 'store'] },
   { name: 'options', files: /^options(\.ts$|\/)/, may: [] },
-  { name: 'model', files: /^model\.ts$/, may: ['families'] },
+  { name: 'model', files: /^model\.ts$/, may: ['families', 'native'] },
   { name: 'loading', files: /^loading\.ts$/, may: ['model', 'native', 'engine', 'options'] },
   { name: 'progress', files: /^progress\.ts$/, may: ['native'] },
   { name: 'hosts', files: /^hosts\.ts$/, may: [] },

@@ -1,7 +1,8 @@
 // Model folders that are broken, each told in one sentence that names the file; and where templates and defaults come from.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ModelError, readModelFolder } from '../src/model.ts'
 
@@ -150,8 +151,8 @@ describe('broken folders', () => {
     )
     expect(sentenceOf('./nowhere')).toContain('there is no such folder')
     const path = folder({ 'model.gguf': 'GGUF', 'config.json': 'x' })
-    expect(sentenceOf(join(path, 'model.gguf'))).toContain('GGUF files are not in yet')
-    expect(sentenceOf(join(path, 'config.json'))).toContain('this is a file')
+    expect(sentenceOf(join(path, 'model.gguf'))).toContain('model.gguf: ends inside its header')
+    expect(sentenceOf(join(path, 'config.json'))).toContain('this is another file')
   })
 })
 
@@ -201,4 +202,33 @@ test('defaults, name and special tokens', () => {
     specialTokens: ['<b>', '<e>'],
   })
   expect(Object.keys(readModelFolder(path).defaults)).toEqual(['temperature', 'topP'])
+})
+
+describe('GGUF files', () => {
+  const tests = new URL('../crates/engine/tests/golden-gguf/', import.meta.url)
+  const file = (name: string): string => fileURLToPath(new URL(name, tests))
+  const seed = 'seed_oss-00001-of-00003.gguf'
+
+  test('say what the files of a folder say', () => {
+    const model = readModelFolder(file(seed))
+    expect(model.name).toBe('seed_oss')
+    expect(model.family.name).toBe('seed-oss')
+    expect(model.defaults).toEqual({ temperature: 1.1 })
+    expect(model.specialTokens).toEqual(['<seed:bos>', '<seed:eos>'])
+    expect(prompt(file(seed))).toBe('<seed:bos>user\nHi<seed:eos><seed:bos>assistant\n')
+    expect(readModelFolder(file('gpt-oss.gguf')).family.name).toBe('gpt-oss')
+  })
+
+  test('that are damaged or hold another model are one sentence', () => {
+    const bytes = readFileSync(file('gpt-oss.gguf'))
+    const path = join(root, 'cut.gguf')
+    writeFileSync(path, bytes.subarray(0, 3000))
+    expect(sentenceOf(path)).toMatch(/cut\.gguf: ends inside its header/)
+    writeFileSync(
+      path,
+      Buffer.from(bytes.toString('latin1').replace('gpt-oss', 'mamba-x'), 'latin1')
+    )
+    expect(sentenceOf(path)).toMatch(/architecture "mamba-x"; seed_oss and gpt-oss are supported/)
+    expect(sentenceOf(file('seed_oss-00002-of-00003.gguf'))).toMatch(/give the first one/)
+  })
 })

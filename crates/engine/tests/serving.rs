@@ -48,7 +48,7 @@ fn folder_of(case: &str, name: &str) -> PathBuf {
 
 fn options(folder: PathBuf) -> LoadOptions {
     LoadOptions {
-        folder,
+        path: folder,
         dtype: None,
         max_model_len: Some(256),
         max_sequences: 32,
@@ -195,6 +195,29 @@ fn a_crowd_on_gpt_oss_equals_solo_runs() {
     let page = 2 * 2 * 2 * 8 * 16 * 2;
     let path = folder_of("golden-gpt-oss", "crowd-gpt-oss");
     thirty_two_together_equal_thirty_two_alone(path, page, 140);
+}
+
+#[test]
+fn a_gguf_file_generates_what_its_safetensors_do() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-gguf");
+    for (file, case, eos) in [
+        ("gpt-oss.gguf", "golden-gpt-oss", "<|return|>"),
+        ("seed_oss-00001-of-00003.gguf", "golden/gqa", "<seed:eos>"),
+    ] {
+        let answers = [
+            (tests.join(file), eos),
+            (folder_of(case, "twin"), "<seed:eos>"),
+        ]
+        .map(|(path, eos)| {
+            let mut options = options(path);
+            options.stop_tokens = vec![eos.into()];
+            let server = Server::start(&options);
+            server.submit(request(1, prompt(5), 60));
+            server.collect(1, |_| {}).remove(&1).unwrap().tokens
+        });
+        assert_eq!(answers[0], answers[1], "{file}");
+        assert!(answers[0].len() > 3);
+    }
 }
 
 #[test]

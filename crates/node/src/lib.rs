@@ -16,6 +16,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use seed_engine::engine::Engine;
 use seed_engine::text::Tokenizer;
+use seed_engine::weights::GgufFile;
 
 use events::{EngineEvent, ModelFactsObject, StatsObject};
 pub use options::EngineOptionsObject;
@@ -167,6 +168,19 @@ impl NativeEngine {
         }
         Ok(())
     }
+}
+
+/// What a GGUF file says beside its tensors, as JSON text in the words of a Hugging Face folder: `config`,
+/// `tokenizerConfig` and `generationConfig`. The error is one sentence that names the file.
+#[napi(catch_unwind)]
+pub fn read_gguf(path: String) -> Result<String> {
+    let file = GgufFile::open(path.as_ref()).map_err(|e| invalid(e.to_string()))?;
+    Ok(serde_json::json!({
+        "config": file.config(),
+        "tokenizerConfig": file.tokenizer_config(),
+        "generationConfig": file.generation_config(),
+    })
+    .to_string())
 }
 
 fn load(

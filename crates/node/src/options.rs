@@ -41,7 +41,7 @@ impl EngineOptionsObject {
         };
         let seed = <[u8; 32]>::try_from(self.seed).map_err(|_| "seed must be 32 bytes")?;
         Ok(LoadOptions {
-            folder: PathBuf::from(self.path),
+            path: PathBuf::from(self.path),
             dtype,
             max_model_len: self.max_model_len.map(|n| n as usize),
             max_sequences: self.max_sequences as usize,

@@ -1,23 +1,23 @@
-//! From a model folder to the parts the engine thread runs: everything is checked before a tensor is read.
+//! From a model's files to the parts the engine thread runs: everything is checked before a tensor is read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use serde_json::Value;
 
+use super::files::ModelFiles;
 use crate::cache::storage::{KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
-use crate::model::{Model, ModelConfig};
+use crate::model::Model;
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
-use crate::text::{Tokenizer, TokenizerOptions};
-use crate::weights::{Checkpoint, SafetensorsFolder, StorageDType, WeightError, WeightSource};
+use crate::text::Tokenizer;
+use crate::weights::{Checkpoint, StorageDType, WeightError, WeightSource};
 
 /// What to load and under which bounds.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Folder of a Hugging Face checkpoint.
-    pub folder: PathBuf,
+    /// Folder of a Hugging Face checkpoint, or a GGUF file (the first one where the model is split).
+    pub path: PathBuf,
     /// Converts matrices; none keeps the checkpoint's own type.
     pub dtype: Option<StorageDType>,
     /// Longest context, tokens.
@@ -106,24 +106,39 @@ pub(crate) fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(&str, f32),
 ) -> Result<Loaded, LoadError> {
-    let folder = &options.folder;
     progress("checking", 0.0);
-    let config = ModelConfig::read(folder)?;
+    let ModelFiles {
+        config,
+        source,
+        tokenizer,
+        tokenizer_file,
+        mut eos,
+    } = ModelFiles::open(&options.path, &options.control_tokens)?;
     let geometry = config.geometry();
-    let tokenizer = Arc::new(read_tokenizer(folder, &options.control_tokens)?);
     let real_vocabulary = tokenizer.vocabulary().len();
     if real_vocabulary > geometry.vocabulary {
         return Err(LoadError::new(format!(
-            "{}: holds token ids up to {}, but config.json says vocab_size {}",
-            folder.join("tokenizer.json").display(),
+            "{}: holds token ids up to {}, but the config says vocab_size {}",
+            tokenizer_file.display(),
             real_vocabulary - 1,
             geometry.vocabulary
         )));
     }
-    let eos = end_tokens(folder, &tokenizer, &options.stop_tokens)?;
-    let source = SafetensorsFolder::open(folder)?;
+    // The family's own end tokens always count, by string.
+    for name in &options.stop_tokens {
+        let id = tokenizer.token_id(name).ok_or_else(|| {
+            LoadError::new(format!(
+                "{}: has no token {name}, which this family needs",
+                tokenizer_file.display()
+            ))
+        })?;
+        eos.push(id);
+    }
+    eos.sort_unstable();
+    eos.dedup();
+    let tokenizer = Arc::new(tokenizer);
     let expected = config.expected();
-    let checkpoint = Checkpoint::check(&source, &expected)?;
+    let checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
 
     // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
     let widest = options
@@ -148,7 +163,7 @@ pub(crate) fn load(
     let rows = options.max_batched_tokens as u64;
     let plan = memory::plan(
         &Demand {
-            weights: weights_in_memory(&source, options.dtype),
+            weights: weights_in_memory(source.as_ref(), options.dtype),
             page: shape.page_bytes() as u64,
             page_size: options.page_size,
             groups: geometry.windows.len(),
@@ -212,16 +227,6 @@ pub(crate) fn load(
     })
 }
 
-fn read_tokenizer(folder: &Path, control_tokens: &[String]) -> Result<Tokenizer, LoadError> {
-    Tokenizer::from_file(
-        folder.join("tokenizer.json"),
-        TokenizerOptions {
-            control: control_tokens.to_vec(),
-        },
-    )
-    .map_err(|e| LoadError::new(e.to_string()))
-}
-
 fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> u64 {
     let Some(dtype) = dtype else {
         return source.total_bytes();
@@ -232,52 +237,15 @@ fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> 
         .filter_map(|n| source.info(n))
         .map(|i| {
             let elements = i.shape.iter().product::<usize>();
-            // Packed blocks and scales are bytes, and stay as they are.
-            let bytes = if i.dtype == "U8" {
-                elements
-            } else {
-                dtype.bytes(elements)
+            // Packed blocks and scales stay as they are.
+            let bytes = match i.dtype.as_str() {
+                "U8" => elements,
+                "MXFP4" => StorageDType::Mxfp4.bytes(elements),
+                _ => dtype.bytes(elements),
             };
             bytes as u64
         })
         .sum()
-}
-
-/// End tokens: generation_config.json's, else config.json's, and always the family's own, by string.
-fn end_tokens(
-    folder: &Path,
-    tokenizer: &Tokenizer,
-    stop_tokens: &[String],
-) -> Result<Vec<u32>, LoadError> {
-    let mut eos = Vec::new();
-    for file in ["generation_config.json", "config.json"] {
-        let path = folder.join(file);
-        let Ok(text) = std::fs::read(&path) else {
-            continue;
-        };
-        let value: Value = serde_json::from_slice(&text)
-            .map_err(|e| LoadError::new(format!("{}: is no valid JSON: {e}", path.display())))?;
-        match value.get("eos_token_id") {
-            Some(Value::Number(id)) => eos.extend(id.as_u64().map(|id| id as u32)),
-            Some(Value::Array(ids)) => {
-                eos.extend(ids.iter().filter_map(Value::as_u64).map(|id| id as u32));
-            }
-            _ => continue,
-        }
-        break;
-    }
-    for name in stop_tokens {
-        let id = tokenizer.token_id(name).ok_or_else(|| {
-            LoadError::new(format!(
-                "{}: has no token {name}, which this family needs",
-                folder.join("tokenizer.json").display()
-            ))
-        })?;
-        eos.push(id);
-    }
-    eos.sort_unstable();
-    eos.dedup();
-    Ok(eos)
 }
 
 /// Threads of the forward pass: one per core unless told otherwise.

@@ -28,15 +28,20 @@ impl ModelConfig {
             .map_err(|e| ConfigError::new(&path, format!("cannot be read: {e}")))?;
         let value: Value = serde_json::from_slice(&text)
             .map_err(|e| ConfigError::new(&path, format!("is no valid JSON: {e}")))?;
+        Self::parse(&value, &path)
+    }
+
+    /// Takes what a config.json says; `path` is the file to blame.
+    pub fn parse(value: &Value, path: &Path) -> Result<Self, ConfigError> {
         let names = value.get("architectures").unwrap_or(&Value::Null);
         let parsed = match names.get(0).and_then(Value::as_str) {
-            Some("SeedOssForCausalLM") => SeedOssConfig::parse(&value).map(Self::SeedOss),
-            Some("GptOssForCausalLM") => GptOssConfig::parse(&value).map(Self::GptOss),
+            Some("SeedOssForCausalLM") => SeedOssConfig::parse(value).map(Self::SeedOss),
+            Some("GptOssForCausalLM") => GptOssConfig::parse(value).map(Self::GptOss),
             _ => Err(format!(
                 "describes the architecture {names}; SeedOssForCausalLM and GptOssForCausalLM are supported"
             )),
         };
-        parsed.map_err(|reason| ConfigError::new(&path, reason))
+        parsed.map_err(|reason| ConfigError::new(path, reason))
     }
 
     /// The tensors this geometry needs, with their shapes.

@@ -55,7 +55,7 @@ impl<'a> Checkpoint<'a> {
         let plain = expected
             .tensors
             .iter()
-            .map(|t| (t, &["F32", "F16", "BF16"][..]));
+            .map(|t| (t, &["F32", "F16", "BF16", "MXFP4"][..]));
         let packed = expected.packed.iter().map(|t| (t, &["U8"][..]));
         for ((name, shape), types) in plain.chain(packed) {
             check_tensor(source, name, shape, types)?;

@@ -52,6 +52,10 @@ enum Bytes {
         scales: Range<usize>,
         scale_map: Arc<Mmap>,
     },
+    Packed {
+        blocks: Arc<[u8]>,
+        scales: Arc<[u8]>,
+    },
 }
 
 /// A row-major matrix `[rows, cols]`. Cloning shares the bytes.
@@ -135,6 +139,19 @@ impl Matrix {
         })
     }
 
+    /// Owned MXFP4 blocks `[rows, cols / 32, 16]` and scales `[rows, cols / 32]`.
+    pub(crate) fn packed(blocks: Vec<u8>, scales: Vec<u8>, rows: usize, cols: usize) -> Self {
+        Self {
+            bytes: Bytes::Packed {
+                blocks: blocks.into(),
+                scales: scales.into(),
+            },
+            dtype: StorageDType::Mxfp4,
+            rows,
+            cols,
+        }
+    }
+
     /// Rows (outputs of a linear).
     pub fn rows(&self) -> usize {
         self.rows
@@ -175,6 +192,7 @@ impl Matrix {
                 blocks: &map[blocks.clone()],
                 scales: &scale_map[scales.clone()],
             },
+            Bytes::Packed { blocks, scales } => Weights::Mxfp4 { blocks, scales },
         }
     }
 

@@ -2,11 +2,13 @@
 //! `engine.rs` opens a source, `model/*` read from it.
 
 mod checkpoint;
+mod gguf;
 mod matrix;
 mod safetensors;
 mod source;
 
 pub use checkpoint::{Checkpoint, Expected};
+pub use gguf::GgufFile;
 pub use matrix::{Matrix, StorageDType};
 pub use safetensors::SafetensorsFolder;
 pub use source::{Shard, TensorInfo, WeightError, WeightSource};

@@ -1,0 +1,100 @@
+//! A model's files in whichever layout they come: what is its config, its tokenizer, its tensors. The loader asks.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::load::LoadError;
+use crate::model::ModelConfig;
+use crate::text::{Tokenizer, TokenizerOptions};
+use crate::weights::{GgufFile, SafetensorsFolder, WeightSource};
+
+/// Files of one model, opened as far as their headers.
+pub(crate) struct ModelFiles {
+    /// Geometry, checked.
+    pub(crate) config: ModelConfig,
+    /// Tensors by the names the models read.
+    pub(crate) source: Box<dyn WeightSource>,
+    /// Text to tokens.
+    pub(crate) tokenizer: Tokenizer,
+    /// Where the tokenizer comes from, for people.
+    pub(crate) tokenizer_file: PathBuf,
+    /// `eos_token_id` as generation_config.json, or else the config, has it.
+    pub(crate) eos: Vec<u32>,
+}
+
+impl ModelFiles {
+    /// Opens a folder of a Hugging Face checkpoint, or a GGUF file. `control` are control tokens the family needs.
+    pub(crate) fn open(path: &Path, control: &[String]) -> Result<Self, LoadError> {
+        let is_gguf = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+        if is_gguf {
+            Self::gguf(path, control)
+        } else {
+            Self::hugging_face(path, control)
+        }
+    }
+
+    fn hugging_face(folder: &Path, control: &[String]) -> Result<Self, LoadError> {
+        let config = ModelConfig::read(folder)?;
+        let tokenizer_file = folder.join("tokenizer.json");
+        let tokenizer = Tokenizer::from_file(&tokenizer_file, options(control))
+            .map_err(|e| LoadError::new(e.to_string()))?;
+        let mut eos = Vec::new();
+        for file in ["generation_config.json", "config.json"] {
+            let path = folder.join(file);
+            let Ok(text) = std::fs::read(&path) else {
+                continue;
+            };
+            let value: Value = serde_json::from_slice(&text).map_err(|e| {
+                LoadError::new(format!("{}: is no valid JSON: {e}", path.display()))
+            })?;
+            if let Some(ids) = end_tokens(&value) {
+                eos = ids;
+                break;
+            }
+        }
+        Ok(Self {
+            config,
+            source: Box::new(SafetensorsFolder::open(folder)?),
+            tokenizer,
+            tokenizer_file,
+            eos,
+        })
+    }
+
+    fn gguf(path: &Path, control: &[String]) -> Result<Self, LoadError> {
+        let file = GgufFile::open(path)?;
+        let config = ModelConfig::parse(file.config(), path)?;
+        let tokenizer = serde_json::to_vec(file.tokenizer())
+            .map_err(|e| e.to_string())
+            .and_then(|json| {
+                Tokenizer::from_bytes(json, options(control)).map_err(|e| e.to_string())
+            })
+            .map_err(|e| LoadError::new(format!("{}: its tokenizer {e}", path.display())))?;
+        Ok(Self {
+            config,
+            eos: end_tokens(file.config()).unwrap_or_default(),
+            source: Box::new(file),
+            tokenizer,
+            tokenizer_file: path.to_path_buf(),
+        })
+    }
+}
+
+fn options(control: &[String]) -> TokenizerOptions {
+    TokenizerOptions {
+        control: control.to_vec(),
+    }
+}
+
+/// `eos_token_id`, one or a list.
+fn end_tokens(value: &Value) -> Option<Vec<u32>> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value.get("eos_token_id") {
+        Some(Value::Array(ids)) => Some(ids.iter().filter_map(id).collect()),
+        Some(one @ Value::Number(_)) => Some(id(one).into_iter().collect()),
+        _ => None,
+    }
+}

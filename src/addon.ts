@@ -1,0 +1,54 @@
+// Finds and loads the native addon; native.ts takes its engine, model.ts what it says of GGUF files.
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { NativeEngine, NativeEvent } from './native.ts'
+
+interface Addon {
+  NativeEngine: new (options: unknown, callback: (event: NativeEvent) => void) => NativeEngine
+  readGguf(path: string): string
+}
+
+/** Name of the prebuilt package's platform part, as napi names it. */
+const platformName = (): string => {
+  const { platform, arch } = process
+  if (platform !== 'linux')
+    return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
+}
+
+/** Loads the addon: SEED_NATIVE, then the one built in this checkout, then the prebuilt package. */
+export const loadAddon = (): Addon => {
+  const require = createRequire(import.meta.url)
+  const name = platformName()
+  const local = fileURLToPath(new URL(`../native/seed.${name}.node`, import.meta.url))
+  const candidates = [
+    process.env.SEED_NATIVE,
+    existsSync(local) ? local : undefined,
+    `@seed/server-${name}`,
+  ].filter((candidate) => candidate !== undefined)
+  const reasons: string[] = []
+  for (const candidate of candidates) {
+    try {
+      return require(candidate) as Addon
+    } catch (error) {
+      reasons.push(`${candidate}: ${(error as Error).message.split('\n')[0]}`)
+    }
+  }
+  throw new Error(
+    `the native engine for ${name} could not be loaded (${reasons.join('; ')}); ` +
+      'reinstall @seed/server, or build it with "npm run build"'
+  )
+}
+
+/** What a GGUF file says beside its tensors, in the words of a Hugging Face folder's files. */
+export interface GgufFacts {
+  config: { [key: string]: unknown }
+  tokenizerConfig: { [key: string]: unknown }
+  generationConfig: { [key: string]: unknown }
+}
+
+/** Reads a GGUF file's header; throws with one sentence that names the file. */
+export const readGguf = (path: string): GgufFacts =>
+  JSON.parse(loadAddon().readGguf(path)) as GgufFacts
