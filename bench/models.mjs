@@ -131,10 +131,13 @@ class Writer {
       this.u32(9)
       this.u32(texts ? 8 : 5)
       this.u64(value.length)
-      for (const item of value) texts ? this.string(item) : this.u32(item)
-    } else if (value instanceof Float) {
+      for (const item of value) {
+        if (texts) this.string(item)
+        else this.u32(item)
+      }
+    } else if (typeof value === 'object') {
       this.u32(6)
-      this.f32(value.value)
+      this.f32(value.float)
     } else {
       this.u32(4)
       this.u32(value)
@@ -142,11 +145,8 @@ class Writer {
   }
 }
 
-class Float {
-  constructor(value) {
-    this.value = value
-  }
-}
+/** A number the file holds as f32. */
+const float = (value) => ({ float: value })
 
 /** Control tokens, the 256 bytes in GPT-2's letters, pairs of small letters, and unused rows to the end. */
 const vocabulary = (control) => {
@@ -167,16 +167,15 @@ const vocabulary = (control) => {
   return { tokens, types, merges: pairs.map(([a, b]) => `${a} ${b}`) }
 }
 
+const seedNames =
+  'bos pad eos think /think cot_budget_reflect /cot_budget_reflect tool_call /tool_call'
+const harmonyNames = 'startoftext endoftext return call end start channel message constrain'
+
 const CONTROL = {
-  seed_oss: [
-    ...['<seed:bos>', '<seed:pad>', '<seed:eos>', '<seed:think>', '</seed:think>'],
-    ...['<seed:cot_budget_reflect>', '</seed:cot_budget_reflect>'],
-    ...['<seed:tool_call>', '</seed:tool_call>'],
-  ],
-  'gpt-oss': [
-    ...['<|startoftext|>', '<|endoftext|>', '<|return|>', '<|call|>', '<|end|>', '<|start|>'],
-    ...['<|channel|>', '<|message|>', '<|constrain|>'],
-  ],
+  seed_oss: seedNames
+    .split(' ')
+    .map((n) => (n[0] === '/' ? `</seed:${n.slice(1)}>` : `<seed:${n}>`)),
+  'gpt-oss': harmonyNames.split(' ').map((name) => `<|${name}|>`),
 }
 
 const seedTensors = (matrices) => {
@@ -256,8 +255,8 @@ const metadata = (family) => {
     own('attention.head_count_kv', shape.kvHeads),
     own('attention.key_length', shape.headDim),
     own('attention.value_length', shape.headDim),
-    own('attention.layer_norm_rms_epsilon', new Float(1e-5)),
-    own('rope.freq_base', new Float(family === 'gpt-oss' ? 150000 : 1e7)),
+    own('attention.layer_norm_rms_epsilon', float(1e-5)),
+    own('rope.freq_base', float(family === 'gpt-oss' ? 150000 : 1e7)),
     ...(family === 'gpt-oss'
       ? [
           own('expert_feed_forward_length', shape.inner),
@@ -265,7 +264,7 @@ const metadata = (family) => {
           own('expert_used_count', shape.chosen),
           own('attention.sliding_window', shape.window),
           own('rope.scaling.type', 'yarn'),
-          own('rope.scaling.factor', new Float(32)),
+          own('rope.scaling.factor', float(32)),
           own('rope.scaling.original_context_length', 4096),
         ]
       : []),
