@@ -70,7 +70,7 @@ const prompt = (length) => {
 }
 
 const median = (list) => {
-  const sorted = Float64Array.from(list).sort()
+  const sorted = list.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
