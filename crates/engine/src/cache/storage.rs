@@ -4,6 +4,7 @@
 //! that group, so the n-th layer of every group uses the same tensor.
 
 use candle_core::{DType, Device, Result, Tensor};
+use half::bf16;
 
 /// Where a layer keeps its keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl KvStorage {
     /// Allocates the pool, zeroed: `[pages, kv_heads, page_size, head_dim]` per slot.
     pub fn new(shape: &KvShape, device: &Device) -> Result<Self> {
         let dims = (shape.pages, shape.kv_heads, shape.page_size, shape.head_dim);
-        let zeros = || (0..shape.slots).map(|_| Tensor::zeros(dims, shape.dtype, device));
+        let zeros = || (0..shape.slots).map(|_| zeros(dims, shape.dtype, device));
         Ok(Self {
             keys: zeros().collect::<Result<_>>()?,
             values: zeros().collect::<Result<_>>()?,
@@ -58,5 +59,16 @@ impl KvStorage {
     /// The key and value tensors of a slot.
     pub fn slot(&self, slot: usize) -> (&Tensor, &Tensor) {
         (&self.keys[slot], &self.values[slot])
+    }
+}
+
+/// Zeros that take no memory before they are written: a pool sized for the busiest hour costs an idle server nothing.
+/// (`Tensor::zeros` writes each element of a 16-bit type.)
+fn zeros(dims: (usize, usize, usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
+    let elements = dims.0 * dims.1 * dims.2 * dims.3;
+    match dtype {
+        DType::BF16 => Tensor::from_vec(bytemuck::zeroed_vec::<bf16>(elements), dims, device),
+        DType::F32 => Tensor::from_vec(bytemuck::zeroed_vec::<f32>(elements), dims, device),
+        other => Tensor::zeros(dims, other, device),
     }
 }
