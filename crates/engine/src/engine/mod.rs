@@ -6,6 +6,7 @@
 mod files;
 mod live;
 mod load;
+mod pace;
 mod row;
 mod turn;
 
@@ -20,7 +21,7 @@ use std::time::Instant;
 pub use load::{LoadError, LoadOptions, ModelFacts};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
-use crate::scheduler::Stats;
+use crate::scheduler::{Stats, Step};
 use crate::text::Tokenizer;
 use turn::Turn;
 
@@ -77,6 +78,28 @@ impl Shared {
     pub(crate) fn beat(&self) {
         let now = self.born.elapsed().as_millis() as u64;
         self.beat.store(now, Ordering::Relaxed);
+    }
+
+    /// Counts the rows of a step.
+    fn count(&self, steps: u64, step: &Step) {
+        let mut counters = self.counters();
+        counters.steps = steps;
+        for entry in &step.entries {
+            let sampled = u64::from(entry.samples);
+            counters.generated_tokens += sampled;
+            counters.prompt_tokens += (entry.tokens.len() as u64).saturating_sub(sampled);
+        }
+    }
+
+    /// Shows what a turn left behind.
+    fn publish(&self, scheduler: Stats, out: &[Output]) {
+        self.counters().scheduler = scheduler;
+        let mut live = self.live();
+        for output in out {
+            if output.end.is_some() {
+                live.remove(&output.id);
+            }
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::live::Live;
 use super::load::Parts;
+use super::pace::Pace;
 use super::row::{NON_FINITE, Row, Want, Work};
 use super::{Command, Shared, Sink};
 use crate::model::Batch;
@@ -25,6 +27,7 @@ pub(crate) struct Turn {
     shared: Arc<Shared>,
     live: HashMap<u64, Live>,
     steps: u64,
+    pace: Pace,
     panic_at: Option<u64>,
 }
 
@@ -38,6 +41,7 @@ impl Turn {
             shared,
             live: HashMap::new(),
             steps: 0,
+            pace: Pace::default(),
             panic_at,
         }
     }
@@ -60,7 +64,7 @@ impl Turn {
             if open && !self.parts.scheduler.is_idle() {
                 self.step(&mut out);
             }
-            self.publish(&out);
+            self.shared.publish(self.parts.scheduler.stats(), &out);
             if !out.is_empty() {
                 sink(out);
             }
@@ -166,19 +170,22 @@ impl Turn {
         if self.panic_at == Some(self.steps) {
             panic!("asked to panic at step {}", self.steps);
         }
+        self.parts.scheduler.bound_prompts(self.pace.prompt_rows());
         let step = self.parts.scheduler.plan();
         if step.entries.is_empty() {
             self.parts.scheduler.commit(step, &[]);
             return;
         }
         let (batch, wants) = self.batch(&step);
+        let started = Instant::now();
         let hidden = {
             let parts = &self.parts;
             parts
                 .pool
                 .install(|| parts.model.forward(&batch, &parts.cache))
         };
-        self.count(&step);
+        self.pace.observe(batch.tokens.len(), started.elapsed());
+        self.shared.count(self.steps, &step);
         let outcomes = match hidden {
             Ok(hidden) => self.sample(&step, &hidden, wants, out),
             Err(error) => {
@@ -372,26 +379,6 @@ impl Turn {
             let mut output = live.output(Vec::new(), 0, false);
             output.end = Some(live.ending(End::Failed(reason)));
             out.push(output);
-        }
-    }
-
-    fn count(&self, step: &Step) {
-        let mut counters = self.shared.counters();
-        counters.steps = self.steps;
-        for entry in &step.entries {
-            let sampled = u64::from(entry.samples);
-            counters.generated_tokens += sampled;
-            counters.prompt_tokens += (entry.tokens.len() as u64).saturating_sub(sampled);
-        }
-    }
-
-    fn publish(&self, out: &[Output]) {
-        self.shared.counters().scheduler = self.parts.scheduler.stats();
-        let mut live = self.shared.live();
-        for output in out {
-            if output.end.is_some() {
-                live.remove(&output.id);
-            }
         }
     }
 }

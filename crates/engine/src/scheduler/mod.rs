@@ -196,6 +196,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Scheduler {
     config: SchedulerConfig,
+    /// Prompt rows in a step that decodes too.
+    prompt_rows: usize,
     pool: PagePool,
     sequences: HashMap<SequenceId, Sequence>,
     queue: Queue,
@@ -226,6 +228,7 @@ impl Scheduler {
         }
         Ok(Self {
             pool: PagePool::new(config.pages),
+            prompt_rows: usize::MAX,
             config,
             sequences: HashMap::new(),
             queue: Queue::default(),
@@ -328,6 +331,12 @@ impl Scheduler {
     /// True when no sequence is left, in whatever stage.
     pub fn is_idle(&self) -> bool {
         self.sequences.is_empty()
+    }
+
+    /// Bounds the prompt rows of steps that also decode, so that prompts do not hold up the next tokens of others;
+    /// at least one row is planned whatever the bound.
+    pub fn bound_prompts(&mut self, rows: usize) {
+        self.prompt_rows = rows.max(1);
     }
 
     /// The figures now.

@@ -72,10 +72,14 @@ impl Scheduler {
             preempted: Vec::new(),
             stalled: false,
         };
-        for decoding in [true, false] {
-            for id in self.plannable(decoding) {
-                self.find_rows(id, &mut draft);
-            }
+        for id in self.plannable(true) {
+            self.find_rows(id, &mut draft);
+        }
+        if !draft.rows.is_empty() {
+            draft.rows_left = draft.rows_left.min(self.prompt_rows);
+        }
+        for id in self.plannable(false) {
+            self.find_rows(id, &mut draft);
         }
         if draft.preempted.is_empty() && !draft.stalled {
             self.admit(&mut draft);

@@ -306,3 +306,20 @@ fn a_useless_configuration_is_refused_with_its_name() {
     let error = Scheduler::new(config).unwrap_err();
     assert_eq!(error.to_string(), "a window must be 1 or more");
 }
+
+#[test]
+fn a_bound_on_prompts_holds_only_beside_decoding() {
+    let mut scheduler = scheduler(|_| {});
+    scheduler.bound_prompts(3);
+    scheduler.submit(submission(1, 0..10)).unwrap();
+    assert_eq!(
+        turn(&mut scheduler),
+        [(1, 0, 10)],
+        "nobody waits for a token"
+    );
+    scheduler.submit(submission(2, 100..110)).unwrap();
+    assert_eq!(turn(&mut scheduler), [(1, 10, 1), (2, 0, 3)]);
+    assert_eq!(turn(&mut scheduler), [(1, 11, 1), (2, 3, 3)]);
+    scheduler.bound_prompts(usize::MAX);
+    assert_eq!(turn(&mut scheduler), [(1, 12, 1), (2, 6, 4)]);
+}
