@@ -8,7 +8,7 @@ import { chat, renderChat } from './routes/chat.ts'
 import { completions } from './routes/completions.ts'
 import { health, livez, version } from './routes/health.ts'
 import { listModels, retrieveModel } from './routes/models.ts'
-import { type Ask, type House, servedModel, type Variables } from './routes/request.ts'
+import { type Ask, checkServing, type House, type Variables } from './routes/request.ts'
 import { countInput, createResponse } from './routes/responses.ts'
 import {
   cancelResponse,
@@ -119,7 +119,7 @@ const methodsOf = (path: string): string[] => {
 const register = (app: App, house: House): void => {
   for (const { method, path, answer, always } of ROUTES) {
     app.on(method, path, async (ask) => {
-      if (!always) servedModel(house)
+      if (!always) checkServing(house)
       return answer(house, ask)
     })
   }
@@ -135,13 +135,14 @@ const register = (app: App, house: House): void => {
   }
 }
 
-/** The app over a model that may still be loading; settings are read once, the lifecycle on each request. */
-export const createApp = (lifecycle: Lifecycle, settings: AppSettings, log: Log): App => {
+/** The app over models that may still be loading; settings are read once, the lifecycles on each request. */
+export const createApp = (given: Lifecycle | Lifecycle[], settings: AppSettings, log: Log): App => {
+  const lifecycles = [given].flat()
   const app: App = new Hono<{ Variables: Variables }>({ getPath: pathBelow(settings.rootPath) })
   identify(app, log)
   allowOrigins(app, settings.allowedOrigins)
   guard(app, settings.apiKeys)
-  register(app, { lifecycle, settings, log, store: storeOf(settings) })
+  register(app, { lifecycles, settings, log, store: storeOf(settings) })
   app.notFound((ask) =>
     errorResponse(
       new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })

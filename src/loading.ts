@@ -1,13 +1,13 @@
-// From options to a served model: reads the folder, opens the engine, and says in one sentence what cannot be; server.ts and index.ts load.
+// From options to served models: reads the folders, opens the engines, and says in one sentence what cannot be; server.ts and index.ts load.
 import { freemem } from 'node:os'
 import type { Json } from './conversation.ts'
 import type { Engine } from './engine.ts'
-import { checkTemplate, demoFolder, type ModelFolder, readModelFolder } from './model.ts'
+import { checkTemplate, demoFolders, type ModelFolder, nameOf, readModelFolder } from './model.ts'
 import { type EngineOptions, type LoadProgress, openEngine } from './native.ts'
-import type { ServeOptions } from './options.ts'
+import type { ModelOptions, ServeOptions } from './options.ts'
 import type { Size } from './options/kinds.ts'
 import { UsageError } from './options/schema.ts'
-import type { AppSettings, ServedModel } from './served.ts'
+import type { AppSettings, ModelSettings, ServedModel } from './served.ts'
 import { VERSION } from './version.ts'
 
 /** What this machine or this version cannot do, in one sentence. */
@@ -22,9 +22,35 @@ export type OpenEngine = (
 ) => Promise<Engine>
 
 export interface LoadHooks {
-  onProgress?: (progress: LoadProgress) => void
+  /** `model` is the name of the one that is loaded. */
+  onProgress?: (progress: LoadProgress, model: string) => void
   open?: OpenEngine
 }
+
+/** Options of one model whose folder is known. */
+export type OneModel = ModelOptions & { model: string }
+
+/** The models that options ask for, each with all its options, checked; without any named, the demos. */
+export const modelsOf = (options: ServeOptions): OneModel[] => {
+  const { model, models } = options
+  if (model !== undefined && models !== undefined)
+    throw new UsageError('--model and --models cannot both be given; name all models in one way')
+  const several =
+    models ?? (model === undefined ? demoFolders() : [model]).map((one) => ({ model: one }))
+  const all = several.map((one) => ({ ...options, ...one }) as OneModel)
+  const names = all.flatMap(namesOf)
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined)
+    throw new UsageError(
+      `two models answer to '${twice}'; give each a name of its own: --model FOLDER --served-model-name NAME`
+    )
+  for (const one of all) modelSettingsOf(one)
+  return all
+}
+
+/** The names a model answers to. */
+export const namesOf = ({ model, servedModelName }: OneModel): string[] =>
+  servedModelName ?? [nameOf(model)]
 
 /** Throws where the options ask for what there is not. */
 export const checkPossible = ({ device, tensorParallelSize }: ServeOptions): void => {
@@ -37,7 +63,7 @@ export const checkPossible = ({ device, tensorParallelSize }: ServeOptions): voi
 }
 
 /** Variables every template gets, the default thinking budget among them. */
-const templateVariables = (options: ServeOptions): { [key: string]: Json } => {
+const templateVariables = (options: ModelOptions): { [key: string]: Json } => {
   const { defaultChatTemplateKwargs = {}, thinkingBudget } = options
   const budget = defaultChatTemplateKwargs.thinking_budget ?? undefined
   if (budget !== undefined && !Number.isInteger(budget))
@@ -56,10 +82,7 @@ export const settingsOf = (options: ServeOptions): AppSettings => ({
   keepAliveSeconds: options.sseKeepAliveInterval,
   returnTokensAsTokenIds: options.returnTokensAsTokenIds,
   forceIncludeUsage: options.enableForceIncludeUsage,
-  reasoningParser: options.reasoningParser === 'none' ? 'none' : 'auto',
-  toolCallParser: options.toolCallParser === 'none' ? 'none' : 'auto',
   trustRequestChatTemplate: options.trustRequestChatTemplate,
-  defaultTemplateVariables: templateVariables(options),
   allowedOrigins: options.allowedOrigins ?? [],
   rootPath: options.rootPath ?? '',
   responseStore: options.responseStore,
@@ -67,11 +90,18 @@ export const settingsOf = (options: ServeOptions): AppSettings => ({
   version: VERSION,
 })
 
+/** What the app must know of one model's options. */
+const modelSettingsOf = (options: ModelOptions): ModelSettings => ({
+  reasoningParser: options.reasoningParser === 'none' ? 'none' : 'auto',
+  toolCallParser: options.toolCallParser === 'none' ? 'none' : 'auto',
+  defaultTemplateVariables: templateVariables(options),
+})
+
 /** A part is one of the memory that is free now, within what a container may have. */
 const bytesOf = (size: Size): number =>
   'bytes' in size ? size.bytes : Math.floor(size.part * (process.availableMemory?.() ?? freemem()))
 
-export const engineOptionsOf = (options: ServeOptions, folder: ModelFolder): EngineOptions => ({
+export const engineOptionsOf = (options: ModelOptions, folder: ModelFolder): EngineOptions => ({
   path: folder.path,
   dtype: options.dtype,
   ...(options.maxModelLen === undefined ? {} : { maxModelLen: options.maxModelLen }),
@@ -88,33 +118,56 @@ export const engineOptionsOf = (options: ServeOptions, folder: ModelFolder): Eng
 })
 
 /** The folder the options name, read and checked. */
-export const folderOf = (options: ServeOptions): ModelFolder => {
+const folderOf = (options: OneModel): ModelFolder => {
   const { model, chatTemplate } = options
-  const folder = readModelFolder(
-    model ?? demoFolder(),
-    chatTemplate === undefined ? {} : { chatTemplate }
-  )
+  const folder = readModelFolder(model, chatTemplate === undefined ? {} : { chatTemplate })
   const variables = templateVariables(options)
   if (Object.keys(variables).length > 0)
     checkTemplate(folder.template, '--default-chat-template-kwargs', variables)
   return folder
 }
 
-/** Loads a model; rejects with a sentence that names the file and what is wrong. */
-export const loadModel = async (
-  options: ServeOptions,
+export type LoadedModel = ServedModel & { folder: ModelFolder }
+
+/** Loads models one after another, each ready once it is yielded; rejects with a sentence that names the file and what is wrong. */
+export async function* loadModels(
+  wanted: OneModel[],
   { onProgress = () => {}, open = openEngine }: LoadHooks = {}
-): Promise<ServedModel & { folder: ModelFolder }> => {
-  checkPossible(options)
-  const folder = folderOf(options)
-  const engine = await open(engineOptionsOf(options, folder), onProgress)
-  return {
-    names: options.servedModelName ?? [folder.name],
-    created: Math.floor(Date.now() / 1000),
-    family: folder.family,
-    template: folder.template,
-    engine,
-    defaults: folder.defaults,
-    folder,
+): AsyncGenerator<LoadedModel, undefined> {
+  // What is wrong with any is said before the first is loaded.
+  const read = wanted.map((options) => ({ options, folder: folderOf(options) }))
+  for (const { options, folder } of read) {
+    const names = namesOf(options)
+    // Two loads at once would be slower than one after the other: both read the same disk.
+    // oxlint-disable-next-line no-await-in-loop
+    const engine = await open(engineOptionsOf(options, folder), (progress) =>
+      onProgress(progress, names[0] ?? '')
+    )
+    yield {
+      names,
+      created: Math.floor(Date.now() / 1000),
+      family: folder.family,
+      template: folder.template,
+      engine,
+      defaults: folder.defaults,
+      settings: modelSettingsOf(options),
+      folder,
+    }
+  }
+  return undefined
+}
+
+/** All of them, or none: where one cannot be loaded, those before it are closed. */
+export const loadAll = async (
+  wanted: OneModel[],
+  hooks: LoadHooks = {}
+): Promise<LoadedModel[]> => {
+  const models: LoadedModel[] = []
+  try {
+    for await (const model of loadModels(wanted, hooks)) models.push(model)
+    return models
+  } catch (error) {
+    await Promise.all(models.map(({ engine }) => engine.close()))
+    throw error
   }
 }

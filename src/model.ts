@@ -272,6 +272,10 @@ const checkNoPointers = (folder: string): void => {
     throw new ModelError(`${file}: this is a Git LFS pointer; run "git lfs pull" in the folder`)
 }
 
+/** What a model is called where nobody names it: its folder's or file's base name. */
+export const nameOf = (path: string): string =>
+  basename(resolve(path)).replace(/(-00001-of-\d+)?\.gguf$/i, '')
+
 /** Everything about a model that is not a tensor, checked; throws ModelError. */
 export const readModelFolder = (
   given: string,
@@ -287,7 +291,7 @@ export const readModelFolder = (
   checkTemplate(template, found.source)
   return {
     path,
-    name: basename(path).replace(/(-00001-of-\d+)?\.gguf$/i, ''),
+    name: nameOf(path),
     architecture,
     family,
     template,
@@ -297,19 +301,25 @@ export const readModelFolder = (
   }
 }
 
-/** What is served when nothing is named. */
-export const DEMO_MODEL = 'seed-oss-demo'
-
-/** The demo model's folder: in this checkout, or in the package that carries it. */
-export const demoFolder = (): string => {
-  const here = fileURLToPath(new URL(`../npm/demo-models/${DEMO_MODEL}`, import.meta.url))
+/** The package of demo models: in this checkout, or installed. */
+const demoPackage = (): string => {
+  const here = fileURLToPath(new URL('../npm/demo-models/package.json', import.meta.url))
   if (existsSync(here)) return here
   try {
-    const require = createRequire(import.meta.url)
-    return join(dirname(require.resolve('@seed/demo-models/package.json')), DEMO_MODEL)
+    return createRequire(import.meta.url).resolve('@seed/demo-models/package.json')
   } catch {
     throw new ModelError(
-      'the demo model is not installed; install @seed/demo-models, or name a model folder with --model'
+      'the demo models are not installed; install @seed/demo-models, or name a model folder with --model'
     )
   }
+}
+
+/** What is served when nothing is named: the folders of the demo package that are there, in the order it lists them. */
+export const demoFolders = (): string[] => {
+  const file = demoPackage()
+  const { files } = readObject(file, LIMITS.config)
+  const folders = (Array.isArray(files) ? files : []).map((name) => join(dirname(file), `${name}`))
+  const found = folders.filter((folder) => existsSync(join(folder, 'config.json')))
+  if (found.length === 0) throw new ModelError(`${file}: "files" lists no model folder`)
+  return found
 }

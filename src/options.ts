@@ -1,5 +1,6 @@
 // The one schema of the server's options: flags, SEED_* environment, config file, --help and README's table come from it.
 import { choice, integer, object, seconds, size, text, texts, toggle } from './options/kinds.ts'
+import { several } from './options/several.ts'
 import { flag, type Values } from './options/schema.ts'
 
 /** Headings of --help, in its order; `--help=cache` shows one. */
@@ -12,16 +13,20 @@ export const GROUPS = {
 } as const
 
 /** A parser by the names people have for it; there is one per family and it is chosen from the model. */
-const parser = choice(['auto', 'seed_oss', 'none'], {
+const parser = choice(['auto', 'seed_oss', 'gpt_oss', 'none'], {
   'seed-oss': 'seed_oss',
   seedoss: 'seed_oss',
+  'gpt-oss': 'gpt_oss',
+  openai: 'gpt_oss',
+  openai_gptoss: 'gpt_oss',
 })
 
-export const SERVE = {
+/** What each of several models may have for itself. */
+export const PER_MODEL = {
   model: flag(
     'model',
     text('FOLDER'),
-    'a model folder as Hugging Face has it; without it, the demo model'
+    'a model folder or GGUF file; given again for several, each followed by its own options; default the demo models'
   ),
   servedModelName: flag(
     'model',
@@ -67,6 +72,41 @@ export const SERVE = {
     'auto'
   ),
 
+  threads: flag('engine', integer(1, 1024), 'threads that compute; default one for each core'),
+  maxNumSeqs: flag('engine', integer(1, 65536), 'sequences that run at once', 64),
+  maxNumBatchedTokens: flag(
+    'engine',
+    integer(1, 2 ** 20),
+    'tokens in one step, prompts and answers together',
+    512
+  ),
+  maxQueue: flag('engine', integer(1, 2 ** 20), 'requests that may wait; beyond it 429', 2048),
+  maxQueuedTokens: flag(
+    'engine',
+    integer(1),
+    'prompt tokens that may wait; beyond it 429',
+    16 * 2 ** 20
+  ),
+
+  kvCacheMemory: flag(
+    'cache',
+    size,
+    'memory for keys and values, such as 2GiB or 80% of what is free; default as needed'
+  ),
+  pageSize: flag('cache', integer(1, 1024), 'tokens in a page of the cache', 16, ['block-size']),
+  prefixCaching: flag('cache', toggle, 'reuse what earlier prompts began with', true, [
+    'enable-prefix-caching',
+  ]),
+} as const
+
+export const SERVE = {
+  ...PER_MODEL,
+  models: flag(
+    'model',
+    several(PER_MODEL, 'model'),
+    'several models as a list, each a folder or an object of its options, such as in the config file'
+  ),
+
   host: flag('server', text('ADDRESS'), 'address to listen on; HOST is honoured too', '127.0.0.1'),
   port: flag(
     'server',
@@ -108,21 +148,6 @@ export const SERVE = {
     'where it computes; cuda is not in yet',
     'cpu'
   ),
-  threads: flag('engine', integer(1, 1024), 'threads that compute; default one for each core'),
-  maxNumSeqs: flag('engine', integer(1, 65536), 'sequences that run at once', 64),
-  maxNumBatchedTokens: flag(
-    'engine',
-    integer(1, 2 ** 20),
-    'tokens in one step, prompts and answers together',
-    512
-  ),
-  maxQueue: flag('engine', integer(1, 2 ** 20), 'requests that may wait; beyond it 429', 2048),
-  maxQueuedTokens: flag(
-    'engine',
-    integer(1),
-    'prompt tokens that may wait; beyond it 429',
-    16 * 2 ** 20
-  ),
   tensorParallelSize: flag(
     'engine',
     integer(1, 1024),
@@ -136,15 +161,6 @@ export const SERVE = {
     120
   ),
 
-  kvCacheMemory: flag(
-    'cache',
-    size,
-    'memory for keys and values, such as 2GiB or 80% of what is free; default as needed'
-  ),
-  pageSize: flag('cache', integer(1, 1024), 'tokens in a page of the cache', 16, ['block-size']),
-  prefixCaching: flag('cache', toggle, 'reuse what earlier prompts began with', true, [
-    'enable-prefix-caching',
-  ]),
   responseStore: flag(
     'cache',
     choice(['memory', 'off']),
@@ -194,6 +210,9 @@ export const MEANINGLESS: { [flag: string]: { why: string; value: boolean } } = 
   'tokenizer-mode': { why: 'there is one', value: true },
   'attention-backend': { why: 'there is one', value: true },
 }
+
+/** What one model's share of the options is. */
+export type ModelOptions = Values<typeof PER_MODEL>
 
 /** The server's options with their defaults in place. */
 export type ServeOptions = Values<typeof SERVE>

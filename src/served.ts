@@ -1,4 +1,4 @@
-// What the app serves: one model with its family, template and engine, and the phase the process is in.
+// What the app serves: models with their families, templates and engines, and where each is in its life.
 import type { ChatTemplate, Family, Json } from './conversation.ts'
 import type { Engine } from './engine.ts'
 
@@ -11,6 +11,16 @@ export interface SamplingDefaults {
   repetitionPenalty?: number
 }
 
+/** How one model's prompts are written and its answers read, as its operator wants it. */
+export interface ModelSettings {
+  /** `none` leaves the thought in content, tags and all. */
+  reasoningParser: 'auto' | 'none'
+  /** `none` leaves calls in content. */
+  toolCallParser: 'auto' | 'none'
+  /** Variables every template gets unless a request sets them. */
+  defaultTemplateVariables: { [key: string]: Json }
+}
+
 export interface ServedModel {
   /** Names it answers to; the first is the one shown. */
   names: string[]
@@ -20,10 +30,13 @@ export interface ServedModel {
   template: ChatTemplate
   engine: Engine
   defaults: SamplingDefaults
+  settings: ModelSettings
 }
 
-/** Shared, mutable: the process moves it on, the app reads it on every request. */
+/** One model's life. Shared, mutable: the process moves it on, the app reads it on every request. */
 export interface Lifecycle {
+  /** Names it will answer to, for those who ask before it is loaded. */
+  names: string[]
   phase: 'loading' | 'ready' | 'draining' | 'dead'
   /** 0..1 while loading. */
   progress: number
@@ -40,12 +53,7 @@ export interface AppSettings {
   keepAliveSeconds: number
   returnTokensAsTokenIds: boolean
   forceIncludeUsage: boolean
-  /** `none` leaves the thought in content, tags and all. */
-  reasoningParser: 'auto' | 'none'
-  /** `none` leaves calls in content. */
-  toolCallParser: 'auto' | 'none'
   trustRequestChatTemplate: boolean
-  defaultTemplateVariables: { [key: string]: Json }
   allowedOrigins: string[]
   /** Prefix under which the routes also answer, '' for none. */
   rootPath: string

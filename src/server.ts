@@ -6,7 +6,16 @@ import { getRequestListener, RequestError } from '@hono/node-server'
 import { createApp } from './app.ts'
 import { ApiError, envelope, internal } from './errors.ts'
 import { guardHost, isLoopback } from './hosts.ts'
-import { checkPossible, type LoadHooks, loadModel, settingsOf, StartError } from './loading.ts'
+import {
+  checkPossible,
+  type LoadHooks,
+  loadModels,
+  modelsOf,
+  namesOf,
+  type OneModel,
+  settingsOf,
+  StartError,
+} from './loading.ts'
 import { silentLog } from './log.ts'
 import type { ServeOptions } from './options.ts'
 import type { Lifecycle, Log, ServedModel } from './served.ts'
@@ -21,10 +30,11 @@ export interface Server {
   /** Where it can be reached from this machine. */
   url: string
   app: ReturnType<typeof createApp>
-  lifecycle: Lifecycle
-  /** Fulfilled when requests are answered; rejects with a sentence when the model cannot be loaded. */
-  ready: Promise<ServedModel>
-  /** Fulfilled with the reason when the engine has died. */
+  /** One for each model, in the order they were named. */
+  lifecycles: Lifecycle[]
+  /** Fulfilled when all models answer; rejects with a sentence when one cannot be loaded. */
+  ready: Promise<ServedModel[]>
+  /** Fulfilled with the reason when the last engine that lived has died. */
   died: Promise<string>
   /** Refuses new work, lets what runs end within `drainMs`, then closes. */
   close(options?: { drainMs?: number }): Promise<void>
@@ -131,50 +141,75 @@ const watch = (
 
 /** From loading to closed; load and close share it. */
 class Life {
-  lifecycle: Lifecycle = { phase: 'loading', progress: 0, detail: 'starting' }
+  lifecycles: Lifecycle[]
   died: Promise<string>
   private announce!: (reason: string) => void
-  private options: ServeOptions
+  private wanted: OneModel[]
+  private watchdog: number
   private hooks: ServerHooks
-  private watcher: NodeJS.Timeout | undefined
+  private watchers: NodeJS.Timeout[] = []
   private closing: Promise<void> | undefined
 
   constructor(options: ServeOptions, hooks: ServerHooks) {
-    this.options = options
+    this.wanted = modelsOf(options)
+    this.watchdog = options.watchdog
     this.hooks = hooks
+    this.lifecycles = this.wanted.map((one): Lifecycle => ({
+      names: namesOf(one),
+      phase: 'loading',
+      progress: 0,
+      detail: 'waiting',
+    }))
     this.died = new Promise((resolve) => {
       this.announce = resolve
     })
   }
 
-  private die(reason: string): void {
-    this.lifecycle.phase = 'dead'
-    this.lifecycle.detail = reason
-    this.announce(reason)
+  private die(lifecycle: Lifecycle, reason: string): void {
+    lifecycle.phase = 'dead'
+    lifecycle.detail = reason
+    const [model] = lifecycle.names
+    this.hooks.log?.error('an engine has died', { model, reason })
+    if (this.lifecycles.every(({ phase }) => phase === 'dead')) this.announce(reason)
   }
 
-  async load(): Promise<ServedModel> {
-    const { lifecycle, hooks } = this
+  /** The first that is not loaded yet. */
+  private get loading(): Lifecycle | undefined {
+    return this.lifecycles.find(({ model }) => !model)
+  }
+
+  private enter(model: ServedModel): void {
+    const lifecycle = this.loading
+    if (!lifecycle) return
+    Object.assign(lifecycle, { model, phase: 'ready', progress: 1, detail: '' })
+    this.watchers.push(watch(model, this.watchdog, (reason) => this.die(lifecycle, reason)))
+  }
+
+  async load(): Promise<ServedModel[]> {
+    const { hooks } = this
+    const models = loadModels(this.wanted, {
+      ...hooks,
+      onProgress: (progress, name) => {
+        if (this.loading) this.loading.progress = progress.done
+        if (this.loading) this.loading.detail = progress.phase
+        hooks.onProgress?.(progress, name)
+      },
+    })
     try {
-      const model = await loadModel(this.options, {
-        ...hooks,
-        onProgress(progress) {
-          lifecycle.progress = progress.done
-          lifecycle.detail = progress.phase
-          hooks.onProgress?.(progress)
-        },
-      })
-      if (this.closing) {
-        await model.engine.close()
-        throw new StartError('the server was closed while the model was loading')
+      const loaded: ServedModel[] = []
+      for await (const model of models) {
+        if (this.closing) {
+          await model.engine.close()
+          throw new StartError('the server was closed while a model was loading')
+        }
+        this.enter(model)
+        loaded.push(model)
       }
-      Object.assign(lifecycle, { model, phase: 'ready', progress: 1, detail: '' })
-      this.watcher = watch(model, this.options.watchdog, (reason) => this.die(reason))
-      return model
+      return loaded
     } catch (error) {
-      if (!this.closing) {
-        lifecycle.phase = 'dead'
-        lifecycle.detail = (error as Error).message
+      if (!this.closing && this.loading) {
+        this.loading.detail = (error as Error).message
+        this.loading.phase = 'dead'
       }
       throw error
     }
@@ -186,14 +221,13 @@ class Life {
   }
 
   private async drain(server: NodeServer, traffic: Traffic, drainMs: number): Promise<void> {
-    const { lifecycle } = this
-    const alive = lifecycle.phase !== 'dead'
-    if (alive) lifecycle.phase = 'draining'
-    lifecycle.detail = alive ? 'shutting down' : lifecycle.detail
-    await traffic.drained(alive ? drainMs : 0)
-    clearInterval(this.watcher)
+    const alive = this.lifecycles.filter(({ phase }) => phase !== 'dead')
+    for (const lifecycle of alive)
+      Object.assign(lifecycle, { phase: 'draining', detail: 'shutting down' })
+    await traffic.drained(alive.length > 0 ? drainMs : 0)
+    for (const watcher of this.watchers) clearInterval(watcher)
     // A dead or hung engine is not waited for.
-    if (alive) await lifecycle.model?.engine.close()
+    await Promise.all(alive.map(({ model }) => model?.engine.close()))
     await traffic.drained(LAST_WORDS)
     const closed = new Promise((resolve) => server.close(resolve))
     server.closeAllConnections()
@@ -201,15 +235,15 @@ class Life {
   }
 }
 
-/** Opens the port, then loads the model behind it. Rejects where the port cannot be had or the options ask too much. */
+/** Opens the port, then loads the models behind it. Rejects where the port cannot be had or the options ask too much. */
 export const createServer = async (
   options: ServeOptions,
   hooks: ServerHooks = {}
 ): Promise<Server> => {
   checkPossible(options)
   const life = new Life(options, hooks)
-  const { lifecycle, died } = life
-  const app = createApp(lifecycle, settingsOf(options), hooks.log ?? silentLog)
+  const { lifecycles, died } = life
+  const app = createApp(lifecycles, settingsOf(options), hooks.log ?? silentLog)
   const fetch = isLoopback(options.host)
     ? guardHost(app.fetch, options.allowedHosts ?? [])
     : app.fetch
@@ -226,5 +260,5 @@ export const createServer = async (
   const close = ({ drainMs = 0 }: { drainMs?: number } = {}): Promise<void> =>
     life.close(server, traffic, drainMs)
   const url = urlOf(server)
-  return { url, app, lifecycle, ready, died, close, [Symbol.asyncDispose]: () => close() }
+  return { url, app, lifecycles, ready, died, close, [Symbol.asyncDispose]: () => close() }
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { promptsIn } from '../src/cli/prompts.ts'
-import { GROUPS, MEANINGLESS, SERVE } from '../src/options.ts'
+import { modelsOf } from '../src/loading.ts'
+import { GROUPS, MEANINGLESS, PER_MODEL, SERVE } from '../src/options.ts'
 import { configText, flagTable, helpText } from '../src/options/help.ts'
 import { counted } from '../src/options/kinds.ts'
 import { readOptions, withDefaults } from '../src/options/read.ts'
@@ -14,7 +15,13 @@ const folder = mkdtempSync(join(tmpdir(), 'seed-options-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const read = (argv: string[], env: { [name: string]: string } = {}) =>
-  readOptions(SERVE, { argv, env, meaningless: MEANINGLESS, positional: 'model' })
+  readOptions(SERVE, {
+    argv,
+    env,
+    meaningless: MEANINGLESS,
+    positional: 'model',
+    sections: { opens: 'model', own: PER_MODEL, into: 'models' },
+  })
 
 const file = (content: unknown): string => {
   const path = join(folder, `${Math.random()}.json`)
@@ -83,7 +90,10 @@ describe('flags', () => {
     [['--kv-cache-memory', '0%'], '--kv-cache-memory: expected a size such as 2GiB or 80%'],
     [['--kv-cache-memory', '-1G'], '--kv-cache-memory: expected a size'],
     [['--dtype', 'int4'], '--dtype: expected one of auto, bfloat16, float16, float32'],
-    [['--tool-call-parser', 'hermes'], 'expected one of auto, seed_oss, none, got "hermes"'],
+    [
+      ['--tool-call-parser', 'hermes'],
+      'expected one of auto, seed_oss, gpt_oss, none, got "hermes"',
+    ],
     [['--default-chat-template-kwargs', '[]'], 'expected a JSON object'],
     [['--default-chat-template-kwargs', '{'], 'expected JSON, got "{"'],
     [['--api-key', ''], '--api-key: expected text'],
@@ -159,6 +169,75 @@ describe('sources', () => {
     expect(withDefaults(SERVE, { port: 0, model: undefined })).toMatchObject({ port: 0 })
     expect(() => withDefaults(SERVE, { port: 1.5 })).toThrow('port: expected a whole number')
     expect(() => withDefaults(SERVE, { modle: 'x' })).toThrow('did you mean model?')
+  })
+})
+
+describe('several models', () => {
+  const both = (
+    '--dtype float32 --model A --served-model-name a b --no-prefix-caching ' +
+    '--model B --max-model-len 8K --port 9 --kv-cache-memory 1GiB'
+  ).split(' ')
+
+  test('what stands behind a --model is its own, what stands before is for all', () => {
+    const { values } = read(both)
+    expect(values.models).toEqual([
+      { model: 'A', servedModelName: ['a', 'b'], prefixCaching: false },
+      { model: 'B', maxModelLen: 8192, kvCacheMemory: { bytes: 2 ** 30 } },
+    ])
+    expect(values).toMatchObject({ dtype: 'float32', port: 9, prefixCaching: true })
+    expect(values.model).toBeUndefined()
+    expect(modelsOf(values)).toMatchObject([
+      { model: 'A', dtype: 'float32', prefixCaching: false, pageSize: 16 },
+      { model: 'B', dtype: 'float32', prefixCaching: true, maxModelLen: 8192 },
+    ])
+  })
+
+  test('of one, the place of an option does not matter', () => {
+    const { values } = read(['--served-model-name=a', './A', '--served-model-name', 'b'])
+    expect(values).toMatchObject({ model: './A', servedModelName: ['a', 'b'] })
+    expect(values.models).toBeUndefined()
+  })
+
+  test('a file and the environment list them, in any spelling', () => {
+    const models = ['A', { model: 'B', 'max-model-len': '8K', servedModelName: 'b' }]
+    const wanted = [{ model: 'A' }, { model: 'B', maxModelLen: 8192, servedModelName: ['b'] }]
+    expect(read(['--config', file({ models })]).values.models).toEqual(wanted)
+    expect(read([], { SEED_MODELS: JSON.stringify(models) }).values.models).toEqual(wanted)
+    expect(withDefaults(SERVE, { models }).models).toEqual(wanted)
+  })
+
+  test('the source that goes first says what is served', () => {
+    const config = file({ models: ['A', 'B'], dtype: 'float32' })
+    const { values } = read(['--config', config, '--model', 'C'])
+    expect(values).toMatchObject({ model: 'C', models: undefined, dtype: 'float32' })
+    const env = { SEED_MODEL: 'D' }
+    expect(read(['--models', '["E"]'], env).values).toMatchObject({ models: [{ model: 'E' }] })
+    expect(read(['--models', '["E"]'], env).values.model).toBeUndefined()
+    expect(read(['--config', config], env).values).toMatchObject({ model: 'D', models: undefined })
+  })
+
+  test('what they print reads back as itself', () => {
+    const { values } = read(both)
+    const again = read(['--config', file(configText(SERVE, values))]).values
+    expect({ ...again, config: undefined }).toEqual(values)
+  })
+
+  test.each([
+    [{ models: [] }, '"models": expected a list'],
+    [{ models: [{ dtype: 'auto' }] }, 'an object that has "model"'],
+    [{ models: ['A', { model: 'B', port: 1 }] }, '"models": unknown option "port"'],
+    [{ models: [{ model: 'A', dtype: 'int4' }] }, '"models": "dtype": expected one of'],
+  ])('%j is refused', (json, sentence) => {
+    expect(() => read(['--config', file(json)])).toThrow(sentence)
+  })
+
+  test('two that cannot be told apart are refused', () => {
+    const named = (...argv: string[]) => modelsOf(read(argv).values)
+    expect(() => named('--model', 'x/A', '--model', 'y/A')).toThrow(`two models answer to 'A'`)
+    expect(() => named('--served-model-name', 'a', '--model', 'A', '--model', 'B')).toThrow(
+      'give each a name of its own'
+    )
+    expect(() => named('--model', 'A', '--models', '["B"]')).toThrow('--model and --models')
   })
 })
 

@@ -3,7 +3,7 @@ import type { PromptPiece } from '../src/conversation.ts'
 import type { Engine, EngineRequest, EngineStats, ModelInfo, StepOutput } from '../src/engine.ts'
 import { EngineRefusal } from '../src/engine.ts'
 import type { Token } from '../src/events.ts'
-import type { AppSettings, Lifecycle, Log, ServedModel } from '../src/served.ts'
+import type { AppSettings, Lifecycle, Log, ModelSettings, ServedModel } from '../src/served.ts'
 import { toyFamily } from './toy.ts'
 
 const encoder = new TextEncoder()
@@ -239,13 +239,16 @@ export const someSettings: AppSettings = {
   keepAliveSeconds: 15,
   returnTokensAsTokenIds: false,
   forceIncludeUsage: false,
-  reasoningParser: 'auto',
-  toolCallParser: 'auto',
   trustRequestChatTemplate: false,
-  defaultTemplateVariables: {},
   allowedOrigins: [],
   rootPath: '',
   version: '0.0.0-test',
+}
+
+export const modelSettings: ModelSettings = {
+  reasoningParser: 'auto',
+  toolCallParser: 'auto',
+  defaultTemplateVariables: {},
 }
 
 export const served = (engine: Engine, names = ['seed/toy', 'toy']): ServedModel => ({
@@ -255,11 +258,13 @@ export const served = (engine: Engine, names = ['seed/toy', 'toy']): ServedModel
   template: toyFamily.template(''),
   engine,
   defaults: {},
+  settings: modelSettings,
 })
 
-export const ready = (engine: Engine): Lifecycle => ({
+export const ready = (engine: Engine, names?: string[]): Lifecycle => ({
+  names: names ?? ['seed/toy', 'toy'],
   phase: 'ready',
   progress: 1,
   detail: '',
-  model: served(engine),
+  model: served(engine, names),
 })

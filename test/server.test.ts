@@ -1,19 +1,25 @@
 // A server's life in this process over a scripted engine: loading, ready, draining, dead; and the public API around it.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createNodeServer, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { createApp, createServer, nodeHandler, type Options, type Server } from '../src/index.ts'
+import {
+  createApp,
+  createServer,
+  loadModel,
+  loadModels,
+  nodeHandler,
+  type Options,
+  type Server,
+} from '../src/index.ts'
 import { isOwnHost } from '../src/hosts.ts'
 import type { Engine } from '../src/engine.ts'
+import type { LoadHooks, OpenEngine } from '../src/loading.ts'
 import { createLog, printable } from '../src/log.ts'
 import { createProgress } from '../src/progress.ts'
-import { loadModel } from '../src/loading.ts'
-import { SERVE } from '../src/options.ts'
-import { withDefaults } from '../src/options/read.ts'
 import { ScriptedEngine } from './scripted.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'seed-server-'))
@@ -68,6 +74,81 @@ test('a load that fails rejects ready with its sentence', async () => {
   const health = await fetch(`${server.url}/health`)
   expect(health.status).toBe(503)
   expect(await health.json()).toMatchObject({ status: 'dead' })
+})
+
+const another = mkdtempSync(join(tmpdir(), 'seed-server-'))
+cpSync(folder, another, { recursive: true })
+afterAll(() => rmSync(another, { recursive: true, force: true }))
+
+const both = {
+  models: [
+    { model: folder, servedModelName: ['one'] },
+    { model: another, servedModelName: ['two'] },
+  ],
+}
+
+test('models are loaded one after another, and each answers once it can', async () => {
+  const finish: ((engine: Engine) => void)[] = []
+  const loading: string[] = []
+  const open: OpenEngine = (_, onProgress) => {
+    onProgress({ phase: 'weights', done: 0.5 })
+    return new Promise((resolve) => finish.push(resolve))
+  }
+  const onProgress: LoadHooks['onProgress'] = ({ phase }, name) => loading.push(`${name} ${phase}`)
+  const server = await createServer({ ...both, port: 0 }, { open, onProgress })
+  servers.push(server)
+  await pause(20)
+  expect(loading).toEqual(['one weights'])
+  finish[0]!(hello())
+  await pause(20)
+  expect(loading).toEqual(['one weights', 'two weights'])
+  expect((await chat(server.url, { model: 'one' })).status).toBe(200)
+  expect((await chat(server.url, { model: 'two' })).status).toBe(503)
+  expect((await fetch(`${server.url}/health`)).status).toBe(503)
+  finish[1]!(hello())
+  expect((await server.ready).map(({ names }) => names)).toEqual([['one'], ['two']])
+  expect((await chat(server.url, { model: 'two' })).status).toBe(200)
+  expect((await fetch(`${server.url}/health`)).status).toBe(200)
+})
+
+test('the death of one engine leaves the other serving, that of the last is the end', async () => {
+  const engines = [hello(), hello()]
+  let opened = 0
+  const open = async (): Promise<Engine> => engines[opened++]!
+  const server = await createServer({ ...both, port: 0 }, { open })
+  servers.push(server)
+  await server.ready
+  let end: string | undefined
+  void server.died.then((reason) => (end = reason))
+  engines[0]!.dead = 'the first panicked'
+  await pause(700)
+  expect(end).toBeUndefined()
+  expect((await chat(server.url, { model: 'one' })).status).toBe(503)
+  expect((await chat(server.url, { model: 'two' })).status).toBe(200)
+  engines[1]!.dead = 'the second panicked'
+  expect(await server.died).toBe('the second panicked')
+})
+
+test('where one of several cannot be loaded, those before it are closed', async () => {
+  const first = hello()
+  let closed = 0
+  first.close = async () => void (closed += 1)
+  let opened = 0
+  const open = async () => {
+    opened += 1
+    if (opened === 2) throw new Error('two is cut off')
+    return first
+  }
+  await expect(loadModels(both, { open })).rejects.toThrow('two is cut off')
+  expect(closed).toBe(1)
+})
+
+test('loaded models are one app', async () => {
+  await using models = await loadModels(both, { open: async () => hello() })
+  const app = createApp(models)
+  const body = (await (await app.request('/v1/models')).json()) as { data: { id: string }[] }
+  expect(body.data.map(({ id }) => id)).toEqual(['one', 'two'])
+  await expect(loadModel(both, { open: async () => hello() })).rejects.toThrow('loadModels')
 })
 
 test('a taken port is told in one sentence', async () => {
@@ -182,9 +263,10 @@ test('bytes that are no request get a 400 and the server goes on', async () => {
 })
 
 test('a handler for Node frameworks, with a body already parsed and without', async () => {
-  const model = await loadModel(withDefaults(SERVE, { model: folder, servedModelName: ['m'] }), {
-    open: async () => hello(),
-  })
+  const model = await loadModel(
+    { model: folder, servedModelName: ['m'] },
+    { open: async () => hello() }
+  )
   const handle = nodeHandler(createApp(model), { mount: '/llm' })
   const node = createNodeServer(async (incoming, outgoing) => {
     if (incoming.headers['x-parsed']) Object.assign(incoming, { body: await json(incoming) })
@@ -232,14 +314,14 @@ test('progress is a bar on a terminal and a line now and then elsewhere', () => 
   let time = 0
   const written: string[] = []
   const write = (text: string) => written.push(text)
-  const lines = createProgress('m', { write, isTTY: false }, () => time)
-  for (; time <= 12_000; time += 100) lines.update({ phase: 'weights', done: time / 12_000 })
+  const lines = createProgress({ write, isTTY: false }, () => time)
+  for (; time <= 12_000; time += 100) lines.update({ phase: 'weights', done: time / 12_000 }, 'm')
   lines.end()
   expect(written).toEqual(['loading m: weights 42 %\n', 'loading m: weights 83 %\n'])
   written.length = 0
-  const bar = createProgress('m', { write, isTTY: true }, () => time)
-  bar.update({ phase: 'weights', done: 0.5 })
+  const bar = createProgress({ write, isTTY: true }, () => time)
+  bar.update({ phase: 'weights', done: 0.5 }, 'm')
   bar.end()
-  expect(written[0]).toContain('50 %')
+  expect(written[0]).toContain('50 %  m: weights')
   expect(written.at(-1)).toBe('\r\u001b[2K')
 })

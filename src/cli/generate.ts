@@ -1,8 +1,7 @@
 // `seed-server generate`: answers prompts once, greedily, with the flags of the Seed-OSS repository's inference/generate.py.
 import type { Conversation } from '../conversation.ts'
 import type { Sampling } from '../engine.ts'
-import { loadModel, StartError } from '../loading.ts'
-import { DEMO_MODEL, type ModelFolder } from '../model.ts'
+import { type LoadedModel, loadAll, modelsOf, StartError } from '../loading.ts'
 import { SERVE } from '../options.ts'
 import { helpText } from '../options/help.ts'
 import { choice, integer, text, toggle } from '../options/kinds.ts'
@@ -85,7 +84,7 @@ interface Prompt {
 }
 
 const promptOf = async (
-  { template, engine, folder }: ServedModel & { folder: ModelFolder },
+  { template, engine, folder }: LoadedModel,
   { raw, thinkingBudget }: GenerateOptions,
   prompt: string
 ): Promise<Prompt> => {
@@ -139,7 +138,7 @@ const textIn = (events: RunEvent[]): string =>
 
 /** All prompts run at once; the first prints as it comes, each later one when those before it have ended. */
 const answerAll = async (
-  model: ServedModel & { folder: ModelFolder },
+  model: LoadedModel,
   options: GenerateOptions,
   prompts: Prompt[]
 ): Promise<void> => {
@@ -174,12 +173,22 @@ const idle = ({ tokenizerPath, attnImplementation }: GenerateOptions): string[] 
   ...(attnImplementation === undefined ? [] : ['--attn_implementation (there is one)']),
 ]
 
-const open = async (options: GenerateOptions) => {
-  const { modelPath: model, threads, dtype, kvCacheMemory, maxModelLen } = options
-  const progress = createProgress(model ?? DEMO_MODEL)
-  const serveOptions = withDefaults(SERVE, { model, threads, dtype, kvCacheMemory, maxModelLen })
+const open = async (options: GenerateOptions): Promise<LoadedModel> => {
+  const { modelPath, threads, dtype, kvCacheMemory, maxModelLen } = options
+  const progress = createProgress()
+  const serveOptions = withDefaults(SERVE, {
+    model: modelPath,
+    threads,
+    dtype,
+    kvCacheMemory,
+    maxModelLen,
+  })
   try {
-    return await loadModel(serveOptions, { onProgress: progress.update })
+    // Of several demos the first answers.
+    const [model] = await loadAll(modelsOf(serveOptions).slice(0, 1), {
+      onProgress: progress.update,
+    })
+    return model!
   } finally {
     progress.end()
   }

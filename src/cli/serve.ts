@@ -1,8 +1,7 @@
 // `seed-server serve`: reads the options, creates the server, shows how it gets on, and ends it as signals ask.
 import { isLoopback } from '../hosts.ts'
 import { createLog } from '../log.ts'
-import { DEMO_MODEL } from '../model.ts'
-import { GROUPS, MEANINGLESS, SERVE, type ServeOptions } from '../options.ts'
+import { GROUPS, MEANINGLESS, PER_MODEL, SERVE, type ServeOptions } from '../options.ts'
 import { configText, helpText } from '../options/help.ts'
 import { readOptions } from '../options/read.ts'
 import { createProgress } from '../progress.ts'
@@ -13,7 +12,10 @@ import { VERSION } from '../version.ts'
 const HEAD = `Usage: seed-server [serve] [FOLDER] [flags]
 
 Each flag is also a variable (--max-model-len as SEED_MAX_MODEL_LEN) and a key of the config file ("max-model-len").
-Numbers may be written 1k (1000), 32K (32 × 1024), 1.5M, 2GiB.`
+Numbers may be written 1k (1000), 32K (32 × 1024), 1.5M, 2GiB.
+
+Several models: --model ONE --served-model-name one --model TWO --max-model-len 8K. What stands behind a --model and can
+be a model's own is that model's; what stands before the first is for all. In the config file: "models": [{"model": …}, …].`
 
 /** Exit code where a supervisor should start a new process: EX_SOFTWARE of sysexits.h. */
 const DIED = 70
@@ -55,7 +57,7 @@ const loaded = async (
   server: Server,
   progress: { end(): void },
   signal: Promise<NodeJS.Signals>
-): Promise<ServedModel | undefined> => {
+): Promise<ServedModel[] | undefined> => {
   try {
     return await Promise.race([server.ready, signal.then(() => undefined)])
   } catch (error) {
@@ -78,20 +80,19 @@ const drain = async (server: Server, options: ServeOptions, log: Log, signal: st
 const serve = async (options: ServeOptions, log: Log): Promise<number> => {
   const began = Date.now()
   const signal = untilSignal(log)
-  const progress = createProgress(options.servedModelName?.[0] ?? options.model ?? DEMO_MODEL)
+  const progress = createProgress()
   const server = await createServer(options, { log, onProgress: progress.update })
   process.on('unhandledRejection', (reason) => {
     log.error('unhandled rejection', { error: (reason as Error)?.stack ?? String(reason) })
   })
   log.debug('listening', { url: server.url })
-  const model = await loaded(server, progress, signal)
+  const models = await loaded(server, progress, signal)
   // A load cannot be interrupted; nobody is served yet, so the process just ends.
-  if (!model) return 0
+  if (!models) return 0
   const seconds = ((Date.now() - began) / 1000).toFixed(1)
-  process.stdout.write(
-    `${model.names.join(', ')} is ready at ${server.url} after ${seconds} s\n` +
-      `${curl(server.url, model, (options.apiKey?.length ?? 0) > 0)}\n`
-  )
+  for (const { names } of models)
+    process.stdout.write(`${names.join(', ')} is ready at ${server.url} after ${seconds} s\n`)
+  process.stdout.write(`${curl(server.url, models[0]!, (options.apiKey?.length ?? 0) > 0)}\n`)
   const end = await Promise.race([
     signal.then((name) => ({ signal: name })),
     server.died.then((reason) => ({ reason })),
@@ -113,6 +114,7 @@ export const run = async (argv: string[]): Promise<number> => {
     env: process.env,
     meaningless: MEANINGLESS,
     positional: 'model',
+    sections: { opens: 'model', own: PER_MODEL, into: 'models' },
   })
   if (help !== undefined) process.stdout.write(helpText(SERVE, GROUPS, HEAD, help))
   else if (version) process.stdout.write(`${VERSION}\n`)

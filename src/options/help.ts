@@ -65,9 +65,13 @@ export const helpText = (
 
 const cell = (value: string): string => value.replaceAll('|', '\\|')
 
-/** README's table of flags. */
+/** README's table of flags, group by group. */
 export const flagTable = (schema: Schema): string => {
-  const rows = Object.entries(schema).map(([key, flag]) => {
+  const groups = [...new Set(Object.values(schema).map(({ group }) => group))]
+  const flags = groups.flatMap((name) =>
+    Object.entries(schema).filter(([, { group }]) => group === name)
+  )
+  const rows = flags.map(([key, flag]) => {
     const value = flag.default === true ? '' : shownDefault(flag)
     return `| \`${cell(shownFlag(key, flag))}\` | ${cell(meaning(flag))} | ${value === '' ? '' : `\`${value}\``} |`
   })
@@ -77,14 +81,20 @@ export const flagTable = (schema: Schema): string => {
 const isSize = (value: unknown): value is Size =>
   typeof value === 'object' && value !== null && ('bytes' in value || 'part' in value)
 
-/** The options as a config file would state them, keys left out that must not be shown. */
-export const configText = (schema: Schema, values: { [key: string]: unknown }): string => {
+type Options = { [key: string]: unknown }
+
+const stated = (schema: Schema, values: Options): Options => {
   const entries = Object.keys(schema)
     .filter((key) => !['apiKey', 'config', 'printConfig'].includes(key))
     .map((key) => {
       const value = values[key]
-      const plain = isSize(value) ? ('part' in value ? `${value.part * 100}%` : value.bytes) : value
-      return [kebab(key), plain ?? undefined]
+      if (isSize(value)) return [kebab(key), 'part' in value ? `${value.part * 100}%` : value.bytes]
+      const several = schema[key]!.kind.shape === 'one' && Array.isArray(value)
+      return [kebab(key), several ? value.map((one) => stated(schema, one as Options)) : value]
     })
-  return `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
+  return Object.fromEntries(entries) as Options
 }
+
+/** The options as a config file would state them, keys left out that must not be shown. */
+export const configText = (schema: Schema, values: Options): string =>
+  `${JSON.stringify(stated(schema, values), null, 2)}\n`

@@ -148,7 +148,7 @@ export const texts = (placeholder: string): Kind<string[]> => ({
   placeholder,
   shape: 'many',
   read(given) {
-    if (given.trim().startsWith('[')) return this.fromJson(parsed(given))
+    if (given.trim().startsWith('[')) return this.fromJson(parsedJson(given))
     const items = given.split(',').map((item) => item.trim())
     if (items.includes('')) throw wanted('text', given)
     return items
@@ -161,7 +161,8 @@ export const texts = (placeholder: string): Kind<string[]> => ({
   },
 })
 
-const parsed = (given: string): unknown => {
+/** JSON written as text. */
+export const parsedJson = (given: string): unknown => {
   try {
     return JSON.parse(given)
   } catch {
@@ -174,7 +175,7 @@ export const object: Kind<{ [key: string]: unknown }> = {
   placeholder: 'JSON',
   shape: 'one',
   read(given) {
-    return this.fromJson(parsed(given))
+    return this.fromJson(parsedJson(given))
   },
   fromJson(value) {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))

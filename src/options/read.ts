@@ -21,6 +21,16 @@ export interface Sources {
   meaningless?: Meaningless
   /** The key a bare word sets, such as the model of `serve`. */
   positional?: string
+  /** Of what there can be several, each with options of its own. */
+  sections?: Sections
+}
+
+/** Each time the flag `opens` is given a section begins; what is said behind it of `own` is the section's. */
+export interface Sections {
+  opens: string
+  own: Schema
+  /** The key that holds them where there are several; of one, its options are everybody's. */
+  into: string
 }
 
 export interface Read<S extends Schema> {
@@ -60,6 +70,7 @@ class Arguments {
   private schema: Schema
   private names: Map<string, string>
   private sources: Sources
+  private sections: Raw[] = []
 
   constructor(schema: Schema, sources: Sources) {
     this.words = [...sources.argv]
@@ -67,6 +78,27 @@ class Arguments {
     this.names = spellings(schema)
     this.sources = sources
     while (this.words.length > 0) this.next(this.words.shift()!)
+    this.join()
+  }
+
+  /** Where a key's value goes: to the section that is open, if it may have it. */
+  private placeOf(key: string): Raw {
+    const { sections: { own, opens } = {} } = this.sources
+    if (key === opens) this.sections.push({})
+    return (own && Object.hasOwn(own, key) ? this.sections.at(-1) : undefined) ?? this.found
+  }
+
+  /** One section is no more than what is said of everything. */
+  private join(): void {
+    const [only, second] = this.sections
+    if (second) this.found[this.sources.sections!.into] = this.sections
+    else
+      for (const [key, value] of Object.entries(only ?? {})) this.found[key] = this.more(key, value)
+  }
+
+  private more(key: string, value: unknown): unknown {
+    const before = this.found[key]
+    return Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value
   }
 
   private next(word: string): void {
@@ -82,9 +114,10 @@ class Arguments {
 
   private bare(word: string): void {
     const { positional } = this.sources
-    if (positional === undefined || word.startsWith('-') || positional in this.found)
+    const taken = this.sections.length > 0 || (positional !== undefined && positional in this.found)
+    if (positional === undefined || word.startsWith('-') || taken)
       throw new UsageError(`"${word}" belongs to no flag`)
-    this.found[positional] = word
+    this.placeOf(positional)[positional] = word
   }
 
   private named(name: string, inline: string | undefined): void {
@@ -94,7 +127,7 @@ class Arguments {
     if (key !== undefined) {
       const flag = this.schema[key]!
       if (this.names.has(name)) this.set(key, flag, `--${name}`, inline)
-      else if (flag.kind.shape === 'switch' && inline === undefined) this.found[key] = false
+      else if (flag.kind.shape === 'switch' && inline === undefined) this.placeOf(key)[key] = false
       else throw new UsageError(`--${name}: --${kebab(key)} cannot be turned off`)
       return
     }
@@ -116,22 +149,23 @@ class Arguments {
   private set(key: string, { kind }: Flag<any>, shown: string, inline: string | undefined): void {
     if (kind.shape === 'switch') {
       const value = inline ?? (this.saysTruth() ? this.words.shift()! : 'true')
-      this.found[key] = told(shown, () => kind.read(value))
+      this.placeOf(key)[key] = told(shown, () => kind.read(value))
       return
     }
     const value = inline ?? this.words.shift()
     if (value === undefined || (inline === undefined && value.startsWith('--')))
       throw new UsageError(`${shown} needs a value: ${shown} ${kind.placeholder}`)
+    const place = this.placeOf(key)
     if (kind.shape === 'one') {
-      this.found[key] = told(shown, () => kind.read(value))
+      place[key] = told(shown, () => kind.read(value))
       return
     }
     const values = [value]
     if (kind.placeholder.endsWith('…') && inline === undefined)
       while (this.words.length > 0 && !this.words[0]!.startsWith('-'))
         values.push(this.words.shift()!)
-    const before = (this.found[key] as string[] | undefined) ?? []
-    this.found[key] = [...before, ...values.flatMap((one) => told(shown, () => kind.read(one)))]
+    const before = (place[key] as string[] | undefined) ?? []
+    place[key] = [...before, ...values.flatMap((one) => told(shown, () => kind.read(one)))]
   }
 }
 
@@ -161,25 +195,40 @@ const fromPlatform = (schema: Schema, { PORT, HOST }: Environment): Raw => {
   return found
 }
 
-const fromFile = (schema: Schema, path: string): Raw => {
+/** Options written as a JSON object, their names in any spelling; throws a sentence without its source. */
+export const fromObject = (schema: Schema, json: object): Raw => {
   const names = spellings(schema)
-  const json = told(path, (): unknown => JSON.parse(readFileSync(path, 'utf8')))
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new UsageError(`${path}: expected a JSON object of options`)
   const found: Raw = {}
   for (const [written, value] of Object.entries(json)) {
     const name = kebab(written).replaceAll('_', '-')
     const key = names.get(name)
     if (key === undefined || key === 'config') {
       const meant = nearest(name, names.keys())
-      throw new UsageError(
-        `${path}: unknown option "${written}"${meant ? `; did you mean "${meant}"?` : ''}`
-      )
+      throw new Error(`unknown option "${written}"${meant ? `; did you mean "${meant}"?` : ''}`)
     }
-    if (value === null) continue
-    found[key] = told(`${path}: "${written}"`, () => schema[key]!.kind.fromJson(value))
+    if (value === null || value === undefined) continue
+    found[key] = told(`"${written}"`, () => schema[key]!.kind.fromJson(value))
   }
   return found
+}
+
+const fromFile = (schema: Schema, path: string): Raw =>
+  told(path, () => {
+    const json: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    if (typeof json !== 'object' || json === null || Array.isArray(json))
+      throw new Error('expected a JSON object of options')
+    return fromObject(schema, json)
+  })
+
+/** Says once what is served: the first source that names one or several goes before the others. */
+const naming = (sources: Raw[], { opens, into }: Sections): Raw[] => {
+  let named = false
+  return sources.map((source) => {
+    const { [opens]: one, [into]: many, ...rest } = source
+    if (named) return rest
+    named = one !== undefined || many !== undefined
+    return source
+  })
 }
 
 /** All options: flags go before SEED_*, that before PORT and HOST, that before the config file, that before defaults. */
@@ -201,7 +250,10 @@ export const readOptions = <S extends Schema>(schema: S, sources: Sources): Read
   const file = typeof path === 'string' ? fromFile(schema, path) : {}
   if (given.without.length > 0)
     notes.push(`accepted, but without meaning here: ${given.without.join(', ')}`)
-  return { ...rest, values: { ...defaults, ...file, ...environment, ...given.found } as Values<S> }
+  const { sections } = sources
+  const all = [given.found, environment, file]
+  const values = Object.assign(defaults, ...(sections ? naming(all, sections) : all).toReversed())
+  return { ...rest, values: values as Values<S> }
 }
 
 /** Options from a program instead of a command line: checked the same, absent ones get their defaults. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Conversation, Json, Message, Tool, ToolChoice } from '../conversation.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { sourcesOf } from '../json.ts'
-import type { AppSettings } from '../served.ts'
+import type { ModelSettings } from '../served.ts'
 import { messageSchema, messagesOf } from './messages.ts'
 import { MAX_LOGPROBS, refuseUnsupported, samplingFields } from './sampling.ts'
 import { check, integer } from './schema.ts'
@@ -169,7 +169,7 @@ const variablesOf = (
 export const conversationOf = (
   request: ChatPrompt,
   text: string,
-  settings: AppSettings,
+  settings: Pick<ModelSettings, 'defaultTemplateVariables'>,
   maxModelLen: number
 ): Conversation => {
   const continues = request.continue_final_message ?? false

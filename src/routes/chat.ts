@@ -60,7 +60,7 @@ export const render = async (
       'chat_template',
       `'chat_template' in a request is only taken by a server started with --trust-request-chat-template`
     )
-  const conversation = conversationOf(request, text, settings, engine.info.maxModelLen)
+  const conversation = conversationOf(request, text, model.settings, engine.info.maxModelLen)
   const template = request.chat_template ? family.template(request.chat_template) : model.template
   const prompt = template.render(conversation)
   return { conversation, prompt, ids: await encodeRendered(engine, prompt) }
@@ -100,7 +100,7 @@ export const runOf = async (
   return {
     engine,
     sequences: choicesOf(ids, sampling, request.n ?? 1),
-    parser: (): OutputParser => parserOf(family, conversation, prompt.start, settings),
+    parser: (): OutputParser => parserOf(family, conversation, prompt.start, model.settings),
     priority: request.priority ?? 0,
     tenant: ask.get('tenant'),
     oneCall: !conversation.parallelToolCalls,

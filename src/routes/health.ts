@@ -1,25 +1,34 @@
 // Whether the process lives and whether it takes work: what probes and load balancers ask, without a key.
-import type { Ask, House } from './request.ts'
+import type { Lifecycle } from '../served.ts'
+import { type Ask, type House, stateOf } from './request.ts'
 
 /** Seconds without a turn of a busy engine after which it counts as hung. */
 const HUNG = 120
 
-/** Ready: 200 where a request would be taken now. */
-export const health = ({ lifecycle }: House, ask: Ask): Response => {
-  const { phase, progress, detail, model } = lifecycle
-  const dead = model?.engine.stats().dead ?? null
-  const status = dead === null ? phase : 'dead'
-  const ready = status === 'ready' && model !== undefined
-  return ask.json({ status, progress, detail: dead ?? detail }, ready ? 200 : 503)
+/** What is said of all models together: the first of these that any of them is. */
+const WORST_FIRST = ['draining', 'dead', 'loading', 'ready'] as const
+
+/** Ready: 200 where a request for any of the models would be taken now; each one's state is shown. */
+export const health = ({ lifecycles }: House, ask: Ask): Response => {
+  const models = lifecycles.map(stateOf)
+  const status = WORST_FIRST.find((one) => models.some((model) => model.status === one))
+  const { detail = '' } = models.find((model) => model.status === status) ?? {}
+  const progress = models.reduce((sum, model) => sum + model.progress, 0) / models.length
+  return ask.json({ status, progress, detail, models }, status === 'ready' ? 200 : 503)
 }
 
-/** Alive: 503 only where nothing but a restart helps. */
-export const livez = ({ lifecycle }: House, ask: Ask): Response => {
+const vigourOf = (lifecycle: Lifecycle): 'alive' | 'hung' | 'dead' => {
+  if (stateOf(lifecycle).status === 'dead') return 'dead'
   const stats = lifecycle.model?.engine.stats()
   const busy = stats !== undefined && stats.running + stats.waiting > 0
-  const hung = busy && stats.beatAge > HUNG
-  const dead = lifecycle.phase === 'dead' || (stats?.dead ?? null) !== null
-  return ask.json({ status: dead ? 'dead' : hung ? 'hung' : 'alive' }, dead || hung ? 503 : 200)
+  return busy && stats.beatAge > HUNG ? 'hung' : 'alive'
+}
+
+/** Alive: 503 only where nothing but a restart helps, which takes all models along. */
+export const livez = ({ lifecycles }: House, ask: Ask): Response => {
+  const found = new Set(lifecycles.map(vigourOf))
+  const status = found.has('alive') ? 'alive' : found.has('hung') ? 'hung' : 'dead'
+  return ask.json({ status }, status === 'alive' ? 200 : 503)
 }
 
 export const version = ({ settings }: House, ask: Ask): Response =>

@@ -1,6 +1,6 @@
 // GET /v1/models and /v1/models/{id}: what is served, by each of its names.
 import type { ServedModel } from '../served.ts'
-import { type Ask, type House, modelNotFound, servedModel } from './request.ts'
+import { type Ask, type House, modelFor, readyModels } from './request.ts'
 
 const card = (model: ServedModel, id: string) => ({
   id,
@@ -13,14 +13,12 @@ const card = (model: ServedModel, id: string) => ({
 })
 
 export const listModels = (house: House, ask: Ask): Response => {
-  const model = servedModel(house)
-  return ask.json({ object: 'list', data: model.names.map((name) => card(model, name)) })
+  const data = readyModels(house).flatMap((model) => model.names.map((name) => card(model, name)))
+  return ask.json({ object: 'list', data })
 }
 
 /** Ids hold slashes, which clients send raw or encoded; the path is matched whole. */
 export const retrieveModel = (house: House, ask: Ask): Response => {
-  const model = servedModel(house)
   const id = ask.req.param('id') ?? ''
-  if (!model.names.includes(id)) throw modelNotFound(id)
-  return ask.json(card(model, id))
+  return ask.json(card(modelFor(house, id), id))
 }

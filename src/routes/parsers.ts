@@ -2,7 +2,7 @@
 import type { Conversation, Family, ParserStart, ThoughtMarkers } from '../conversation.ts'
 import type { OutputParser, ParsedEvent } from '../events.ts'
 import { plainParser } from '../run.ts'
-import type { AppSettings } from '../served.ts'
+import type { ModelSettings } from '../served.ts'
 
 /** Puts the thought back into the text, in the tags the model wrote it in. */
 const retagged = (
@@ -33,7 +33,7 @@ export const parserOf = (
   family: Family,
   conversation: Conversation,
   start: ParserStart,
-  settings: Pick<AppSettings, 'reasoningParser' | 'toolCallParser'>
+  settings: ModelSettings
 ): OutputParser => {
   const calls = settings.toolCallParser !== 'none'
   const thoughts = settings.reasoningParser !== 'none'

@@ -1,4 +1,4 @@
-// What every generating route needs of one request: the served model, who asks, and the prompt's length checked.
+// What every generating route needs of one request: the model it names, who asks, and the prompt's length checked.
 import type { Context } from 'hono'
 import type { PromptPiece } from '../conversation.ts'
 import type { Engine, ModelInfo } from '../engine.ts'
@@ -9,7 +9,8 @@ import type { StoredResponse } from './responses/record.ts'
 
 /** What app.ts hands to each route. */
 export interface House {
-  lifecycle: Lifecycle
+  /** One for each model, in the order the operator named them. */
+  lifecycles: Lifecycle[]
   settings: AppSettings
   log: Log
   /** Answers that can be asked for again; undefined where none are kept. */
@@ -27,21 +28,42 @@ export type Ask = Context<{ Variables: Variables }>
 /** No text of more characters than this per token of context can fit; it is refused before it is tokenised. */
 const MAX_CHARACTERS_PER_TOKEN = 16
 
-/** The model that serves now; 503 while there is none. */
-export const servedModel = ({ lifecycle }: House): ServedModel => {
-  const { phase, model, progress, detail } = lifecycle
-  if (phase === 'loading')
-    throw unavailable(
-      `The model is still loading (${Math.round(progress * 100)} %); try again soon`
-    )
-  if (phase === 'draining') throw unavailable('The server is shutting down')
-  const dead = model?.engine.stats().dead ?? null
-  if (phase === 'dead' || dead !== null || !model)
-    throw unavailable(`The engine has stopped: ${dead ?? detail}`)
-  return model
+/** Names a model answers to, or will once it is loaded. */
+const namesOf = ({ model, names }: Lifecycle): string[] => model?.names ?? names
+
+/** Where a model is in its life; an engine may have died since anybody looked. */
+export const stateOf = ({ phase, progress, detail, ...rest }: Lifecycle) => {
+  const dead = rest.model?.engine.stats().dead ?? null
+  const id = namesOf({ phase, progress, detail, ...rest })[0] ?? ''
+  return dead === null
+    ? { id, status: phase, progress, detail }
+    : { id, status: 'dead' as const, progress, detail: dead }
 }
 
-export const modelNotFound = (name: string): ApiError =>
+/** The model of a life; 503 while it does not serve. */
+const ready = (lifecycle: Lifecycle): ServedModel => {
+  const { id, status, progress, detail } = stateOf(lifecycle)
+  if (status === 'loading')
+    throw unavailable(
+      `The model '${id}' is still loading (${Math.round(progress * 100)} %); try again soon`
+    )
+  if (status === 'draining') throw unavailable('The server is shutting down')
+  if (status === 'dead' || !lifecycle.model)
+    throw unavailable(`The engine of '${id}' has stopped: ${detail}`)
+  return lifecycle.model
+}
+
+/** All that serve now. */
+export const readyModels = ({ lifecycles }: House): ServedModel[] =>
+  lifecycles.flatMap((one) => (one.model && stateOf(one).status === 'ready' ? [one.model] : []))
+
+/** 503 where no model serves, whichever is meant. */
+export const checkServing = (house: House): void => {
+  const [first] = house.lifecycles
+  if (first && readyModels(house).length === 0) ready(first)
+}
+
+const modelNotFound = (name: string): ApiError =>
   new ApiError(
     404,
     `The model '${name.slice(0, 200)}' does not exist; ask GET /v1/models for those served`,
@@ -51,13 +73,14 @@ export const modelNotFound = (name: string): ApiError =>
     }
   )
 
-/** The model a body names; a body that names none gets the one there is. */
-export const modelFor = (house: House, name: unknown): ServedModel => {
-  const model = servedModel(house)
-  if (name === undefined || name === null) return model
-  if (typeof name !== 'string') throw invalid('model', `Invalid type for 'model': expected string`)
-  if (!model.names.includes(name)) throw modelNotFound(name)
-  return model
+/** The model a body names; a body that names none gets the first. */
+export const modelFor = ({ lifecycles }: House, name: unknown): ServedModel => {
+  const any = name === undefined || name === null
+  if (!any && typeof name !== 'string')
+    throw invalid('model', `Invalid type for 'model': expected string`)
+  const meant = any ? lifecycles[0] : lifecycles.find((one) => namesOf(one).includes(name))
+  if (!meant) throw modelNotFound(any ? '' : name)
+  return ready(meant)
 }
 
 /** Keeps cached prefixes of several API keys apart, and of one key's salts. */

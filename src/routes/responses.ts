@@ -24,6 +24,8 @@ import { itemsById, previousOf } from './responses/stored.ts'
 /** What a request tells the model. */
 interface Told {
   model: ServedModel
+  /** What the caller calls it. */
+  name: string
   request: ResponsesRequest
   /** Earlier turns and this one's items. */
   input: { items: Item[]; bytes: number }
@@ -70,9 +72,11 @@ const rendering = async (
 const told = async (house: House, ask: Ask): Promise<Told> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = checkResponses(body.value)
-  const model = modelFor(house, request.model)
   const { previous_response_id: id } = request
   const previous = id ? previousOf(house, ask, id) : undefined
+  // What is said is told anew for whichever model goes on; the same one unless another is named.
+  const name = request.model ?? previous?.response.model
+  const model = modelFor(house, name)
   const known = itemsById(house, ask, referencesOf(request.input))
   const own = itemsOf(request.input, known, (prefix) => randomId(prefix, 24))
   const offered = offeredOf(request.tools ?? [], request.tool_choice, body.text)
@@ -86,6 +90,7 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
     })
   return {
     model,
+    name: typeof name === 'string' ? name : (model.names[0] ?? ''),
     request,
     input: { items, bytes: (previous?.bytes ?? 0) + body.text.length },
     offered,
@@ -109,7 +114,7 @@ const plan = async (house: House, ask: Ask, all: Told, leaving: AbortController)
   const job = await runOf(house, ask, model, rendered, request, { maxTokens, logprobs })
   const kept = store !== undefined && request.store !== false
   const { temperature = 1, topP = 1 } = job.sequences[0]?.sampling ?? {}
-  const name = request.model ?? model.names[0] ?? ''
+  const { name } = all
   const echo = echoOf(request, {
     model: name,
     store: kept,

@@ -71,7 +71,7 @@ const reasoningOf = (message: unknown): string =>
   (message as { reasoning?: string }).reasoning ?? ''
 
 test('it is served under its name and says that it is a demo', async () => {
-  expect((await client.models.list()).data.map((m) => m.id)).toEqual(['seed-oss-demo'])
+  expect((await client.models.list()).data.map((m) => m.id)).toContain('seed-oss-demo')
   const answer = await ask('Hello, who are you?')
   expect(answer.choices[0]?.finish_reason).toBe('stop')
   expect(answer.choices[0]?.message.content).toMatch(/demo/)

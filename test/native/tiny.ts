@@ -12,6 +12,7 @@ import type { Engine } from '../../src/engine.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { type EngineOptions, openEngine } from '../../src/native.ts'
 import type { AppSettings, Lifecycle } from '../../src/served.ts'
+import { modelSettings } from '../scripted.ts'
 
 const GOLDEN = new URL('../../crates/engine/tests/', import.meta.url)
 const TEMPLATE = fileURLToPath(new URL('../fixtures/templates/seed-oss.v2.jinja', import.meta.url))
@@ -97,10 +98,7 @@ export const settings: AppSettings = {
   keepAliveSeconds: 15,
   returnTokensAsTokenIds: false,
   forceIncludeUsage: false,
-  reasoningParser: 'auto',
-  toolCallParser: 'auto',
   trustRequestChatTemplate: false,
-  defaultTemplateVariables: {},
   allowedOrigins: [],
   rootPath: '',
   version: '0.0.0',
@@ -125,6 +123,7 @@ export const serveFolder = async (
 ): Promise<Running> => {
   const engine = await openEngine({ ...engineOptions(path, family), ...changes })
   const lifecycle: Lifecycle = {
+    names: ['tiny'],
     phase: 'ready',
     progress: 1,
     detail: '',
@@ -135,6 +134,7 @@ export const serveFolder = async (
       template: family.template(template),
       engine,
       defaults: {},
+      settings: modelSettings,
     },
   }
   const app = createApp(lifecycle, settings, quiet)

@@ -1,5 +1,5 @@
 // Asks an app over a scripted engine and reads its answers, streamed ones included; tests of the routes use it.
-import type { AppSettings, Lifecycle } from '../../src/served.ts'
+import type { AppSettings, Lifecycle, ModelSettings } from '../../src/served.ts'
 import { createApp } from '../../src/app.ts'
 import { ready, type Script, ScriptedEngine, silentLog, someSettings } from '../scripted.ts'
 
@@ -15,7 +15,7 @@ export interface Answer {
 
 export const appOver = (
   script: ScriptedEngine['script'] | Script,
-  settings: Partial<AppSettings> = {},
+  settings: Partial<AppSettings & ModelSettings> = {},
   {
     context,
     engine: given,
@@ -26,11 +26,9 @@ export const appOver = (
   } = {}
 ) => {
   const engine = given ?? new ScriptedEngine(script, context)
-  const app = createApp(
-    { ...ready(engine), ...lifecycle },
-    { ...someSettings, ...settings },
-    silentLog
-  )
+  const life = { ...ready(engine), ...lifecycle }
+  if (life.model) life.model = { ...life.model, settings: { ...life.model.settings, ...settings } }
+  const app = createApp(life, { ...someSettings, ...settings }, silentLog)
   const send = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
     Promise.resolve(
       app.request(path, {

@@ -1,9 +1,9 @@
 // What a checked chat body becomes where the wire does not show it: tools as they were written, template variables.
 import { describe, expect, it } from 'vitest'
 import { checkChat, conversationOf } from '../../src/protocol/chat.ts'
-import { someSettings } from '../scripted.ts'
+import { modelSettings } from '../scripted.ts'
 
-const conversation = (text: string, settings = someSettings) => {
+const conversation = (text: string, settings = modelSettings) => {
   const { extra_body: extra, ...body } = JSON.parse(text) as { [key: string]: unknown }
   return conversationOf(checkChat({ ...body, ...(extra as object) }), text, settings, 4096)
 }
@@ -30,7 +30,7 @@ describe('a tool', () => {
 describe('template variables', () => {
   it('are the server’s, then the request’s, without the budget', () => {
     const settings = {
-      ...someSettings,
+      ...modelSettings,
       defaultTemplateVariables: { use_json_tooldef: true, thinking_budget: 512, a: 1 },
     }
     const kwargs = `"chat_template_kwargs":{"a":2,"b":[1]}`

@@ -2,13 +2,13 @@
 import { describe, expect, it } from 'vitest'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { STOCK_TEMPLATE } from '../../src/families/seed-oss/stock.ts'
-import type { AppSettings } from '../../src/served.ts'
+import type { AppSettings, ModelSettings } from '../../src/served.ts'
 import { ready, type Script } from '../scripted.ts'
 import { type Any, appOver, assembled } from './ask.ts'
 
 const template = seedOss.template(STOCK_TEMPLATE)
 
-const over = (script: Script, settings: Partial<AppSettings> = {}) => {
+const over = (script: Script, settings: Partial<AppSettings & ModelSettings> = {}) => {
   const asked = appOver(script, settings)
   const { model } = ready(asked.engine)
   const lifecycle = model && { model: { ...model, family: seedOss, template } }
