@@ -42,10 +42,18 @@ export interface Thought {
   closingInReflection: number[]
 }
 
+/** A compiled grammar over the whole generation; opaque, and good for any number of requests to its engine. */
+export interface Constraint {
+  /** Roughly what it takes in memory. */
+  readonly bytes: number
+}
+
 export interface EngineRequest {
   prompt: Uint32Array
   sampling: Sampling
   thought?: Thought
+  /** What the generation must follow; from `compileConstraint` of the same engine. */
+  constraint?: Constraint
   cacheSalt?: string
   /** Lower goes first. */
   priority: number
@@ -133,6 +141,12 @@ export interface Engine {
   decode(ids: ArrayLike<number>): string
   tokenBytes(id: number): Uint8Array
   tokenId(text: string): number | undefined
+  /**
+   * Compiles a Lark grammar (llguidance's dialect) over the whole generation, off the event loop; cached by its text.
+   * Control tokens stand in rules as `<|name|>` or `<seed:name>`, tokens by id as `<[123]>`. Throws EngineRefusal 400
+   * with one short sentence for a grammar that is wrong, impossible or too large.
+   */
+  compileConstraint(lark: string): Promise<Constraint>
   /**
    * Queues one sequence. Throws EngineRefusal before anything ran; afterwards the iterable ends exactly once,
    * with `finish` on its last output. Returning early or aborting the signal cancels within one step.

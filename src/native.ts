@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { loadAddon } from './addon.ts'
 import type { PromptPiece } from './conversation.ts'
 import {
+  type Constraint,
   type Engine,
   EngineRefusal,
   type EngineRequest,
@@ -62,13 +63,20 @@ interface NativeStep {
 }
 
 export interface NativeEvent {
-  kind: 'progress' | 'loaded' | 'failed' | 'steps' | 'encoded'
+  kind: 'progress' | 'loaded' | 'failed' | 'steps' | 'encoded' | 'compiled'
   phase?: string
   done?: number
   error?: string
   steps?: NativeStep[]
   ticket?: number
   tokens?: Uint32Array
+  constraint?: object
+  bytes?: number
+}
+
+/** A compiled grammar as the addon hands it out. */
+interface NativeConstraint extends Constraint {
+  readonly handle: object
 }
 
 interface NativePiece {
@@ -87,6 +95,7 @@ export interface NativeEngine {
   cancel(id: number): void
   encodeNow(pieces: NativePiece[]): Uint32Array
   encodeLater(ticket: number, pieces: NativePiece[]): void
+  compileConstraint(ticket: number, lark: string): void
   tokenBytes(): Uint8Array
   tokenOffsets(): Uint32Array
   controlIds(): Uint32Array
@@ -135,9 +144,10 @@ class AddonEngine implements Engine {
   private bytes!: Uint8Array
   private offsets!: Uint32Array
   private outboxes = new Map<number, Outbox>()
-  private encodings = new Map<
+  /** Who waits for an answer that comes under a ticket. */
+  private tickets = new Map<
     number,
-    { resolve: (ids: Uint32Array) => void; reject: (error: Error) => void }
+    { resolve: (event: NativeEvent) => void; reject: (error: Error) => void }
   >()
   private lastId = 0
   private alive: NodeJS.Timeout | undefined
@@ -150,7 +160,7 @@ class AddonEngine implements Engine {
         if (event.kind === 'progress')
           onProgress({ phase: event.phase ?? '', done: event.done ?? 0 })
         else if (event.kind === 'steps') this.deliver(event.steps ?? [])
-        else if (event.kind === 'encoded') this.encoded(event)
+        else if (event.kind === 'encoded' || event.kind === 'compiled') this.answered(event)
         else {
           this.keepAlive(-1)
           if (event.kind === 'failed') return reject(new Error(event.error))
@@ -247,25 +257,37 @@ class AddonEngine implements Engine {
     return output
   }
 
-  private encoded(event: NativeEvent): void {
-    const waiting = this.encodings.get(event.ticket ?? -1)
+  private answered(event: NativeEvent): void {
+    const waiting = this.tickets.get(event.ticket ?? -1)
     if (!waiting) return
-    this.encodings.delete(event.ticket ?? -1)
+    this.tickets.delete(event.ticket ?? -1)
     this.keepAlive(-1)
-    if (event.tokens) waiting.resolve(event.tokens)
-    else waiting.reject(new EngineRefusal(400, 'invalid_request_error', event.error ?? ''))
+    if (event.error === undefined) waiting.resolve(event)
+    else waiting.reject(new EngineRefusal(400, 'invalid_request_error', event.error))
+  }
+
+  /** Starts work that the addon does on a thread of its own. */
+  private later(start: (ticket: number) => void): Promise<NativeEvent> {
+    const ticket = ++this.lastId
+    return new Promise((resolve, reject) => {
+      start(ticket)
+      this.tickets.set(ticket, { resolve, reject })
+      this.keepAlive(1)
+    })
   }
 
   private async encode(pieces: NativePiece[]): Promise<Uint32Array> {
     let length = 0
     for (const piece of pieces) length += piece.text.length
     if (length <= SHORT_TEXT) return this.native.encodeNow(pieces)
-    const ticket = ++this.lastId
-    return new Promise((resolve, reject) => {
-      this.encodings.set(ticket, { resolve, reject })
-      this.keepAlive(1)
-      this.native.encodeLater(ticket, pieces)
-    })
+    const { tokens } = await this.later((ticket) => this.native.encodeLater(ticket, pieces))
+    return tokens ?? new Uint32Array()
+  }
+
+  async compileConstraint(lark: string): Promise<NativeConstraint> {
+    if (this.closed) throw new EngineRefusal(503, 'engine_unavailable', 'the engine is closed')
+    const event = await this.later((ticket) => this.native.compileConstraint(ticket, lark))
+    return { handle: event.constraint ?? {}, bytes: event.bytes ?? 0 }
   }
 
   encodePrompt(text: string): Promise<Uint32Array> {
@@ -307,6 +329,7 @@ class AddonEngine implements Engine {
       this.native.submit({
         ...request,
         id,
+        constraint: (request.constraint as NativeConstraint | undefined)?.handle,
         sampling: {
           ...sampling,
           logitBias: sampling.logitBias.map(([token, bias]) => ({ id: token, bias })),

@@ -1,6 +1,13 @@
 // An engine that follows a script, for tests of everything above it: a byte-level toy tokenizer with control tokens.
 import type { PromptPiece } from '../src/conversation.ts'
-import type { Engine, EngineRequest, EngineStats, ModelInfo, StepOutput } from '../src/engine.ts'
+import type {
+  Constraint,
+  Engine,
+  EngineRequest,
+  EngineStats,
+  ModelInfo,
+  StepOutput,
+} from '../src/engine.ts'
 import { EngineRefusal } from '../src/engine.ts'
 import type { Token } from '../src/events.ts'
 import type { AppSettings, Lifecycle, Log, ModelSettings, ServedModel } from '../src/served.ts'
@@ -30,12 +37,21 @@ export interface Recorded {
   steps: number
 }
 
+/** What a scripted engine compiles a grammar to: the text, for tests to look at. It does not constrain anything. */
+export interface ScriptedConstraint extends Constraint {
+  readonly lark: string
+}
+
 const CONTROL_FROM = 256
 
 /** A tokenizer of bytes: id = byte, and control tokens from 256 on. */
 export class ScriptedEngine implements Engine {
   readonly info: ModelInfo
   readonly requests: Recorded[] = []
+  /** Grammars compiled, in order. */
+  readonly grammars: string[] = []
+  /** Says why a grammar is refused; undefined takes it. */
+  refuseGrammar: (lark: string) => string | undefined = () => undefined
   dead: string | null = null
   running = 0
   private control: string[]
@@ -113,6 +129,13 @@ export class ScriptedEngine implements Engine {
       logprob: -0.25 - rank,
     }))
     return { ...token, logprob: -0.25, rank: 1, top }
+  }
+
+  async compileConstraint(lark: string): Promise<ScriptedConstraint> {
+    this.grammars.push(lark)
+    const reason = this.refuseGrammar(lark)
+    if (reason) throw new EngineRefusal(400, 'invalid_request_error', reason)
+    return { lark, bytes: lark.length }
   }
 
   private async idsOf(step: string | number[]): Promise<number[]> {
