@@ -7,6 +7,7 @@ import type { NativeEngine, NativeEvent } from './native.ts'
 interface Addon {
   NativeEngine: new (options: unknown, callback: (event: NativeEvent) => void) => NativeEngine
   readGguf(path: string): string
+  shareMemory(models: unknown[]): number[]
 }
 
 /** Name of the prebuilt package's platform part, as napi names it. */

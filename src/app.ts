@@ -9,7 +9,7 @@ import { completions } from './routes/completions.ts'
 import { health, livez, version } from './routes/health.ts'
 import { listModels, retrieveModel } from './routes/models.ts'
 import { type Ask, checkServing, type House, type Variables } from './routes/request.ts'
-import { countInput, createResponse } from './routes/responses.ts'
+import { countInput, createResponse, renderResponse } from './routes/responses.ts'
 import {
   cancelResponse,
   deleteResponse,
@@ -34,6 +34,7 @@ const ROUTES: Route[] = [
   { method: 'POST', path: '/v1/completions', answer: completions },
   { method: 'POST', path: '/v1/responses', answer: createResponse },
   { method: 'POST', path: '/v1/responses/input_tokens', answer: countInput },
+  { method: 'POST', path: '/v1/responses/render', answer: renderResponse },
   { method: 'GET', path: '/v1/responses/:id', answer: retrieveResponse },
   { method: 'DELETE', path: '/v1/responses/:id', answer: deleteResponse },
   { method: 'POST', path: '/v1/responses/:id/cancel', answer: cancelResponse },

@@ -76,6 +76,8 @@ export interface RenderedPrompt {
   /** The same, cut at control tokens; caller text never lies in a control piece. */
   pieces: PromptPiece[]
   start: ParserStart
+  /** The day it names as today, if it names one; a conversation that goes on keeps that of its first turn. */
+  date?: string
 }
 
 /** What the engine must know of a family's thought to count and bound it. All strings are control tokens' names. */
@@ -102,6 +104,8 @@ export interface Family {
   /** Control tokens that always end a generation, whatever generation_config says. */
   stopTokens: string[]
   thought: ThoughtMarkers | null
+  /** What the model writes around a thought, for those who want it left in the text. */
+  thoughtTags: { start: string; end: string }
   /** Compiles the template once; throws TemplateError with a sentence. */
   template(source: string): ChatTemplate
   parser(options: {

@@ -3,7 +3,7 @@ import { freemem } from 'node:os'
 import type { Json } from './conversation.ts'
 import type { Engine } from './engine.ts'
 import { checkTemplate, demoFolders, type ModelFolder, nameOf, readModelFolder } from './model.ts'
-import { type EngineOptions, type LoadProgress, openEngine } from './native.ts'
+import { type EngineOptions, type LoadProgress, openEngine, shareMemory } from './native.ts'
 import type { ModelOptions, ServeOptions } from './options.ts'
 import type { Size } from './options/kinds.ts'
 import { UsageError } from './options/schema.ts'
@@ -28,7 +28,11 @@ export interface LoadHooks {
 }
 
 /** Options of one model whose folder is known. */
-export type OneModel = ModelOptions & { model: string }
+export type OneModel = ModelOptions & {
+  model: string
+  /** Its threads were given to it alone, not to all. */
+  ownThreads: boolean
+}
 
 /** The models that options ask for, each with all its options, checked; without any named, the demos. */
 export const modelsOf = (options: ServeOptions): OneModel[] => {
@@ -37,7 +41,9 @@ export const modelsOf = (options: ServeOptions): OneModel[] => {
     throw new UsageError('--model and --models cannot both be given; name all models in one way')
   const several =
     models ?? (model === undefined ? demoFolders() : [model]).map((one) => ({ model: one }))
-  const all = several.map((one) => ({ ...options, ...one }) as OneModel)
+  const all = several.map(
+    (one) => ({ ...options, ...one, ownThreads: 'threads' in one }) as OneModel
+  )
   const names = all.flatMap(namesOf)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
   if (twice !== undefined)
@@ -64,7 +70,7 @@ export const checkPossible = ({ device, tensorParallelSize }: ServeOptions): voi
 
 /** Variables every template gets, the default thinking budget among them. */
 const templateVariables = (options: ModelOptions): { [key: string]: Json } => {
-  const { defaultChatTemplateKwargs = {}, thinkingBudget } = options
+  const { defaultChatTemplateKwargs = {}, thinkingBudget, currentDate } = options
   const budget = defaultChatTemplateKwargs.thinking_budget ?? undefined
   if (budget !== undefined && !Number.isInteger(budget))
     throw new UsageError(
@@ -72,6 +78,7 @@ const templateVariables = (options: ModelOptions): { [key: string]: Json } => {
     )
   const variables = { ...defaultChatTemplateKwargs } as { [key: string]: Json }
   if (thinkingBudget !== undefined) variables.thinking_budget = thinkingBudget
+  if (currentDate !== undefined) variables.current_date = currentDate
   return variables
 }
 
@@ -101,7 +108,7 @@ const modelSettingsOf = (options: ModelOptions): ModelSettings => ({
 const bytesOf = (size: Size): number =>
   'bytes' in size ? size.bytes : Math.floor(size.part * (process.availableMemory?.() ?? freemem()))
 
-export const engineOptionsOf = (options: ModelOptions, folder: ModelFolder): EngineOptions => ({
+const engineOptionsOf = (options: OneModel, folder: ModelFolder): EngineOptions => ({
   path: folder.path,
   dtype: options.dtype,
   ...(options.maxModelLen === undefined ? {} : { maxModelLen: options.maxModelLen }),
@@ -110,6 +117,7 @@ export const engineOptionsOf = (options: ModelOptions, folder: ModelFolder): Eng
   ...(options.kvCacheMemory === undefined ? {} : { kvCacheBytes: bytesOf(options.kvCacheMemory) }),
   pageSize: options.pageSize,
   ...(options.threads === undefined ? {} : { threads: options.threads }),
+  ownThreads: options.ownThreads,
   prefixCache: options.prefixCaching,
   maxQueue: options.maxQueue,
   maxQueuedTokens: options.maxQueuedTokens,
@@ -132,15 +140,22 @@ export type LoadedModel = ServedModel & { folder: ModelFolder }
 /** Loads models one after another, each ready once it is yielded; rejects with a sentence that names the file and what is wrong. */
 export async function* loadModels(
   wanted: OneModel[],
-  { onProgress = () => {}, open = openEngine }: LoadHooks = {}
+  { onProgress = () => {}, open }: LoadHooks = {}
 ): AsyncGenerator<LoadedModel, undefined> {
   // What is wrong with any is said before the first is loaded.
-  const read = wanted.map((options) => ({ options, folder: folderOf(options) }))
-  for (const { options, folder } of read) {
+  const read = wanted.map((options) => {
+    const folder = folderOf(options)
+    return { options, folder, engineOptions: engineOptionsOf(options, folder) }
+  })
+  // The first must leave the others what they need.
+  if (!open && read.length > 1)
+    for (const [at, memory] of shareMemory(read.map((one) => one.engineOptions)).entries())
+      read[at]!.engineOptions.memory = memory
+  for (const { options, folder, engineOptions } of read) {
     const names = namesOf(options)
     // Two loads at once would be slower than one after the other: both read the same disk.
     // oxlint-disable-next-line no-await-in-loop
-    const engine = await open(engineOptionsOf(options, folder), (progress) =>
+    const engine = await (open ?? openEngine)(engineOptions, (progress) =>
       onProgress(progress, names[0] ?? '')
     )
     yield {

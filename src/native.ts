@@ -23,7 +23,11 @@ export interface EngineOptions {
   maxBatchedTokens: number
   kvCacheBytes?: number
   pageSize: number
+  /** Bytes to plan with where other models share this machine; absent, all that is free. */
+  memory?: number
   threads?: number
+  /** Threads that no other engine of this process uses. */
+  ownThreads: boolean
   prefixCache: boolean
   maxQueue: number
   maxQueuedTokens: number
@@ -169,7 +173,7 @@ class AddonEngine implements Engine {
         }
       }
       this.keepAlive(1)
-      this.native = new NativeEngine({ ...options, seed: [...randomBytes(32)] }, (event) => {
+      this.native = new NativeEngine(withSeed(options), (event) => {
         try {
           receive(event)
         } catch (error) {
@@ -372,6 +376,12 @@ class AddonEngine implements Engine {
     this.native.close()
   }
 }
+
+const withSeed = (options: EngineOptions) => ({ ...options, seed: [...randomBytes(32)] })
+
+/** Parts the free memory for models to be loaded one after another, bytes for each; throws one sentence. */
+export const shareMemory = (models: EngineOptions[]): number[] =>
+  loadAddon().shareMemory(models.map(withSeed))
 
 /** Loads a model; rejects with one sentence where it cannot be served. */
 export const openEngine = (

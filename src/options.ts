@@ -1,5 +1,15 @@
 // The one schema of the server's options: flags, SEED_* environment, config file, --help and README's table come from it.
-import { choice, integer, object, seconds, size, text, texts, toggle } from './options/kinds.ts'
+import {
+  choice,
+  day,
+  integer,
+  object,
+  seconds,
+  size,
+  text,
+  texts,
+  toggle,
+} from './options/kinds.ts'
 import { several } from './options/several.ts'
 import { flag, type Values } from './options/schema.ts'
 
@@ -59,6 +69,11 @@ export const PER_MODEL = {
     object,
     'variables every chat template gets unless a request sets them'
   ),
+  currentDate: flag(
+    'model',
+    day,
+    'the day that prompts name as today, for models that are told; default the day it is'
+  ),
   reasoningParser: flag(
     'model',
     parser,
@@ -72,7 +87,11 @@ export const PER_MODEL = {
     'auto'
   ),
 
-  threads: flag('engine', integer(1, 1024), 'threads that compute; default one for each core'),
+  threads: flag(
+    'engine',
+    integer(1, 1024),
+    "threads that compute, for all models together or a model's own; default one for each core"
+  ),
   maxNumSeqs: flag('engine', integer(1, 65536), 'sequences that run at once', 64),
   maxNumBatchedTokens: flag(
     'engine',

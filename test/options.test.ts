@@ -71,6 +71,7 @@ describe('flags', () => {
     [['./folder'], 'model', './folder'],
     [['--port', '1', '--port', '2'], 'port', 2],
     [['--dtype', 'half'], 'dtype', 'float16'],
+    [['--current-date', '2024-02-29'], 'currentDate', '2024-02-29'],
     [['--sse-keep-alive-interval', '2.5'], 'sseKeepAliveInterval', 2.5],
   ])('%j', (argv, key, value) => {
     expect(read(argv).values).toHaveProperty(key as string, value)
@@ -89,6 +90,8 @@ describe('flags', () => {
     [['--max-num-seqs', '1.5'], '--max-num-seqs: expected a whole number'],
     [['--kv-cache-memory', '0%'], '--kv-cache-memory: expected a size such as 2GiB or 80%'],
     [['--kv-cache-memory', '-1G'], '--kv-cache-memory: expected a size'],
+    [['--current-date', '2025-02-29'], '--current-date: expected a day such as 2026-03-07'],
+    [['--current-date', 'today'], '--current-date: expected a day'],
     [['--dtype', 'int4'], '--dtype: expected one of auto, bfloat16, float16, float32'],
     [
       ['--tool-call-parser', 'hermes'],

@@ -87,6 +87,7 @@ export const toyFamily: Family = {
   name: 'toy',
   controlTokens: [BOS, EOS, THINK, THINK_END, CALL, CALL_END, REFLECT, REFLECT_END],
   stopTokens: [EOS],
+  thoughtTags: { start: THINK, end: THINK_END },
   thought: {
     start: THINK,
     end: THINK_END,

@@ -113,6 +113,14 @@ export const text = (placeholder: string): Kind<string> =>
     return given
   })
 
+/** A day as `2026-03-07`, one that there is. */
+export const day: Kind<string> = scalar('YYYY-MM-DD', 'a day such as 2026-03-07', (given) => {
+  const read = new Date(`${given}T00:00:00Z`)
+  const real = !Number.isNaN(read.getTime()) && read.toISOString().startsWith(`${given}T`)
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(given) || !real) throw wanted('a day such as 2026-03-07', given)
+  return given
+})
+
 /** One of a few words. */
 export const choice = <const Word extends string>(
   words: readonly Word[],

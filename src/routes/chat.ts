@@ -267,11 +267,16 @@ export const chat = async (house: House, ask: Ask): Promise<Response> => {
   return leaving.signal.aborted ? abandoned() : ask.json(answer)
 }
 
+/** What a dry run shows of a rendered conversation. */
+export const shownPrompt = ({ prompt, ids }: Rendered): object => ({
+  prompt: prompt.text,
+  prompt_token_ids: [...ids],
+})
+
 /** The prompt a chat request would give the model, without running it. */
 export const renderChat = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = checkChatPrompt(body.value)
   const model = modelFor(house, request.model)
-  const { prompt, ids } = await render(house, model, request, body.text)
-  return ask.json({ prompt: prompt.text, prompt_token_ids: [...ids] })
+  return ask.json(shownPrompt(await render(house, model, request, body.text)))
 }

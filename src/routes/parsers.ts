@@ -1,5 +1,5 @@
 // Which parser reads a choice's output under the server's settings; routes/chat.ts asks.
-import type { Conversation, Family, ParserStart, ThoughtMarkers } from '../conversation.ts'
+import type { Conversation, Family, ParserStart } from '../conversation.ts'
 import type { OutputParser, ParsedEvent } from '../events.ts'
 import { plainParser } from '../run.ts'
 import type { ModelSettings } from '../served.ts'
@@ -7,7 +7,7 @@ import type { ModelSettings } from '../served.ts'
 /** Puts the thought back into the text, in the tags the model wrote it in. */
 const retagged = (
   parser: OutputParser,
-  markers: ThoughtMarkers,
+  tags: Family['thoughtTags'],
   openInPrompt: boolean
 ): OutputParser => {
   let inside = openInPrompt
@@ -15,7 +15,7 @@ const retagged = (
     events.flatMap((event): ParsedEvent[] => {
       const thought = event.type === 'reasoning'
       if (!thought && event.type === 'text' && event.text === '') return [event]
-      const tag = thought === inside ? '' : thought ? markers.start : markers.end
+      const tag = thought === inside ? '' : thought ? tags.start : tags.end
       inside = thought
       if (thought) return [{ ...event, type: 'text', text: tag + event.text }]
       if (event.type === 'text') return [{ ...event, text: tag + event.text }]
@@ -25,6 +25,10 @@ const retagged = (
   return {
     push: (text) => retag(parser.push(text)),
     ...(pushControl ? { pushControl: (name) => retag(pushControl(name)) } : {}),
+    // It is a thought still, for those who count its tokens.
+    get thinking() {
+      return parser.thinking
+    },
     finish: (reason) => retag(parser.finish(reason)),
   }
 }
@@ -44,6 +48,5 @@ export const parserOf = (
       ? { start, tools, toolChoice, continues }
       : { start, tools: [], toolChoice: 'none', continues }
   )
-  if (thoughts || !family.thought) return parser
-  return retagged(parser, family.thought, start === 'reasoning')
+  return thoughts ? parser : retagged(parser, family.thoughtTags, start === 'reasoning')
 }

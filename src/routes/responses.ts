@@ -1,7 +1,7 @@
 // POST /v1/responses: tells items as a conversation, generates, and answers whole, in events, or in the background.
 import { ApiError, asApiError, internal, invalid } from '../errors.ts'
 import type { ChatPrompt } from '../protocol/chat.ts'
-import { type Item, itemsOf, messagesOfItems, packed, referencesOf } from '../protocol/items.ts'
+import { itemsOf, messagesOfItems, packed, referencesOf } from '../protocol/items.ts'
 import {
   chatBodyOf,
   checkResponses,
@@ -16,9 +16,18 @@ import type { ServedModel } from '../served.ts'
 import { randomId } from '../stream/chat.ts'
 import { ResponseWriter } from '../stream/responses.ts'
 import { readBody } from './body.ts'
-import { abandoned, brokenEnd, leavingOf, render, type Rendered, runOf, streamed } from './chat.ts'
+import {
+  abandoned,
+  brokenEnd,
+  leavingOf,
+  render,
+  type Rendered,
+  runOf,
+  shownPrompt,
+  streamed,
+} from './chat.ts'
 import { type Ask, headerPatience, type House, modelFor, now } from './request.ts'
-import { StoredResponse } from './responses/record.ts'
+import { StoredResponse, type ToldInput } from './responses/record.ts'
 import { itemsById, previousOf } from './responses/stored.ts'
 
 /** What a request tells the model. */
@@ -28,7 +37,7 @@ interface Told {
   name: string
   request: ResponsesRequest
   /** Earlier turns and this one's items. */
-  input: { items: Item[]; bytes: number }
+  input: ToldInput
   offered: Offered
   rendered: Rendered
 }
@@ -69,6 +78,12 @@ const rendering = async (
   }
 }
 
+/** The same day for all turns of a conversation, or what is cached of it would be of no use after midnight. */
+const keepingDate = (body: ChatPrompt, date: string | undefined): ChatPrompt =>
+  date === undefined
+    ? body
+    : { ...body, chat_template_kwargs: { current_date: date, ...body.chat_template_kwargs } }
+
 const told = async (house: House, ask: Ask): Promise<Told> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = checkResponses(body.value)
@@ -81,20 +96,26 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
   const own = itemsOf(request.input, known, (prefix) => randomId(prefix, 24))
   const offered = offeredOf(request.tools ?? [], request.tool_choice, body.text)
   const items = [...(previous?.conversation ?? []), ...own.items]
-  const chat = chatBodyOf(request, messagesOfItems(items), offered.fields)
+  const chat = keepingDate(
+    chatBodyOf(request, messagesOfItems(items), offered.fields),
+    previous?.date
+  )
   const left = [...own.ignored, ...offered.ignored]
   if (left.length > 0)
     house.log.info('left out of a request', {
       requestId: ask.get('requestId'),
       types: [...new Set(left)].join(', '),
     })
+  const rendered = await rendering(house, model, request, chat, offered.text)
+  const date = rendered.prompt.date ?? previous?.date
+  const bytes = (previous?.bytes ?? 0) + body.text.length
   return {
     model,
     name: typeof name === 'string' ? name : (model.names[0] ?? ''),
     request,
-    input: { items, bytes: (previous?.bytes ?? 0) + body.text.length },
+    input: { items, bytes, ...(date === undefined ? {} : { date }) },
     offered,
-    rendered: await rendering(house, model, request, chat, offered.text),
+    rendered,
   }
 }
 
@@ -250,3 +271,8 @@ export const countInput = renaming(async (house, ask) => {
   const { rendered } = await told(house, ask)
   return ask.json({ object: 'response.input_tokens', input_tokens: rendered.ids.length })
 })
+
+/** The prompt the same body would give the model, as chat's dry run shows it. */
+export const renderResponse = renaming(async (house, ask) =>
+  ask.json(shownPrompt((await told(house, ask)).rendered))
+)

@@ -85,6 +85,7 @@ export const engineOptions = (path: string, family: Family): EngineOptions => ({
   maxBatchedTokens: 256,
   pageSize: 16,
   threads: 2,
+  ownThreads: false,
   prefixCache: true,
   maxQueue: 256,
   maxQueuedTokens: 1_000_000,

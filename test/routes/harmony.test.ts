@@ -2,17 +2,18 @@
 import { describe, expect, it } from 'vitest'
 import { gptOssFamily } from '../../src/families/gpt-oss/index.ts'
 import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
+import type { ModelSettings } from '../../src/served.ts'
 import { ready, type Script, ScriptedEngine } from '../scripted.ts'
 import { appOver, assembled } from './ask.ts'
 
 const family = gptOssFamily({ currentDate: () => '2026-03-07' })
 
-const over = (script: Script) => {
+const over = (script: Script, settings: Partial<ModelSettings> = {}) => {
   const engine = new ScriptedEngine(script)
   Object.assign(engine as object, { control: CONTROL_TOKENS })
   const { model } = ready(engine)
   const served = model && { model: { ...model, family, template: family.template('') } }
-  return appOver(script, {}, { ...served, engine })
+  return appOver(script, settings, { ...served, engine })
 }
 
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
@@ -40,6 +41,38 @@ describe('gpt-oss in chat', () => {
       tool_calls: [{ name: 'weather', arguments: '{"city": "Köln"}' }],
       finish: 'tool_calls',
     })
+  })
+
+  it('leaves the thought in the text where the parser is off, tags and all', async () => {
+    const script = { steps: [THOUGHT, CALL] }
+    const { chat, chatStream } = over(script, { reasoningParser: 'none' })
+    const { message } = (await chat({ tools })).body.choices[0]
+    const content = '<|channel|>analysis<|message|>Hm 🤔<|end|>'
+    expect(message).toMatchObject({ content, tool_calls: [{ function: { name: 'weather' } }] })
+    expect(message).not.toHaveProperty('reasoning')
+    const { chunks } = await chatStream({ tools })
+    expect(assembled(chunks)).toMatchObject({ content, reasoning: '', finish: 'tool_calls' })
+    const answered = over(
+      { steps: [THOUGHT, '<|channel|>final<|message|>Yes'] },
+      { reasoningParser: 'none' }
+    )
+    const { body } = await answered.chat()
+    expect(body.choices[0].message.content).toBe(`${content}Yes`)
+    expect(body.usage.completion_tokens_details.reasoning_tokens).toBe(7)
+    const all = over(script, { reasoningParser: 'none', toolCallParser: 'none' })
+    const raw = (await all.chat({ tools })).body.choices[0].message
+    expect(raw).toMatchObject({ content: THOUGHT + CALL })
+    expect(raw).not.toHaveProperty('tool_calls')
+  })
+
+  it('names the day the server was told, unless a request does', async () => {
+    const pinned = { defaultTemplateVariables: { current_date: '2025-12-31' } }
+    const { chat, engine } = over({ steps: ['<|channel|>final<|message|>x'] }, pinned)
+    await chat()
+    await chat({ chat_template_kwargs: { current_date: null } })
+    const [first, second] = engine.requests.map(({ request }) => engine.decode(request.prompt))
+    expect(first).toContain('Current date: 2025-12-31\n')
+    expect(second).not.toContain('Current date')
   })
 
   it('shows control tokens that the model spells, and never real ones', async () => {

@@ -5,7 +5,8 @@ import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
 import { ready, ScriptedEngine, type StepScript } from '../scripted.ts'
 import { constant, responsesOver, tools, typesOf } from './events.ts'
 
-const family = gptOssFamily({ currentDate: () => '2026-03-07' })
+let today = '2026-03-07'
+const family = gptOssFamily({ currentDate: () => today })
 
 /** Answers with one list of steps after the other. */
 const over = (...rounds: StepScript[][]) => {
@@ -62,6 +63,44 @@ describe('gpt-oss in responses', () => {
     await create({ previous_response_id: second.id, input: 'Sure?' })
     expect(prompt()).not.toContain('<|channel|>analysis<|message|>Hm')
     expect(prompt()).toContain('Sunny<|end|>')
+  })
+
+  it('keeps the day a conversation began, whatever day it goes on', async () => {
+    const { create, prompt } = over([FINAL, 'a'])
+    const first = (await create()).body
+    today = '2026-03-08'
+    const second = (await create({ previous_response_id: first.id, input: 'b' })).body
+    expect(prompt()).toContain('Current date: 2026-03-07')
+    today = '2026-03-09'
+    await create({ previous_response_id: second.id, input: 'c' })
+    expect(prompt()).toContain('Current date: 2026-03-07')
+    await create()
+    expect(prompt()).toContain('Current date: 2026-03-09')
+    const chat_template_kwargs = { current_date: '2020-02-02' }
+    await create({ previous_response_id: second.id, input: 'c', chat_template_kwargs })
+    expect(prompt()).toContain('Current date: 2020-02-02')
+    today = '2026-03-07'
+  })
+
+  it('shows its prompt as the chat route does', async () => {
+    const { create, post, prompt } = over([FINAL, 'a'])
+    const first = (await create({ input: 'Hi' })).body
+    const body = { previous_response_id: first.id, input: 'More', instructions: 'Be brief', tools }
+    const shown = await post('/v1/responses/render', body)
+    expect(shown.status).toBe(200)
+    await create(body)
+    expect(shown.body.prompt).toBe(prompt())
+    const messages = [
+      { role: 'system', content: 'Be brief' },
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'a' },
+      { role: 'user', content: 'More' },
+    ]
+    const [{ type, ...named }] = tools as [{ type: string }]
+    const inChat = { messages, tools: [{ type, function: named }] }
+    expect((await post('/v1/chat/completions/render', inChat)).body).toEqual(shown.body)
+    const none = await post('/v1/responses/render', { input: [] })
+    expect([none.status, none.body.error.param]).toEqual([400, 'input'])
   })
 
   it('hides tools that may not be called', async () => {

@@ -183,6 +183,17 @@ pub fn read_gguf(path: String) -> Result<String> {
     .to_string())
 }
 
+/// Parts the free memory for models that will be loaded one after another: bytes for each, to be given as `memory`.
+#[napi(catch_unwind)]
+pub fn share_memory(models: Vec<EngineOptionsObject>) -> Result<Vec<f64>> {
+    let options = models
+        .into_iter()
+        .map(|one| one.into_load_options().map_err(invalid))
+        .collect::<Result<Vec<_>>>()?;
+    let shares = seed_engine::engine::shares(&options).map_err(|e| invalid(e.to_string()))?;
+    Ok(shares.into_iter().map(|bytes| bytes as f64).collect())
+}
+
 fn load(
     options: &seed_engine::engine::LoadOptions,
     callback: &Arc<Callback>,

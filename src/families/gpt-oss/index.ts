@@ -2,7 +2,15 @@
 import type { Family } from '../../conversation.ts'
 import { createParser } from './parser.ts'
 import { gptOssTemplate, type GptOssOptions } from './template.ts'
-import { BEGIN, CONTROL_TOKENS, SILENT_TOKENS, STOP_TOKENS } from './tokens.ts'
+import {
+  BEGIN,
+  CHANNEL,
+  CONTROL_TOKENS,
+  END,
+  MESSAGE,
+  SILENT_TOKENS,
+  STOP_TOKENS,
+} from './tokens.ts'
 
 /** The day it is where the server runs, as harmony writes it. */
 const today = (): string => {
@@ -19,6 +27,7 @@ export const gptOssFamily = (options: Partial<GptOssOptions> = {}): Family => ({
   stopTokens: STOP_TOKENS,
   // A thought is a channel, not a pair of tags, so the engine cannot count it by its ends.
   thought: null,
+  thoughtTags: { start: `${CHANNEL}analysis${MESSAGE}`, end: END },
   // Harmony is the only prompt these models know; the checkpoint's own template is left aside.
   template: () => gptOssTemplate({ currentDate: today, ...options }),
   parser: createParser,

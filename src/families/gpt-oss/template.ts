@@ -60,6 +60,7 @@ class Rendering {
   private byId = new Map<string, string>()
   /** Recipients of the newest calls, which results without id or name answer in order. */
   private calls: string[] = []
+  private today: string | null
 
   constructor(conversation: Conversation, options: GptOssOptions) {
     const { messages, tools, toolChoice, continueFinalMessage } = conversation
@@ -69,6 +70,7 @@ class Rendering {
     this.functions = shown.length > 0 ? readable(() => functionsOf(shown), 'tools') : null
     this.functionNames = new Set(readable(() => tools.map(nameOf), 'tools'))
     this.builtins = this.builtinsAsked()
+    this.today = this.dateToday()
     const ended = continueFinalMessage ? messages.slice(0, -1) : messages
     this.lastAnswer = ended.findLastIndex(isAnswer)
   }
@@ -87,7 +89,9 @@ class Rendering {
     const start = continueFinalMessage ? this.unended(messages.at(-1)!, ended) : 'auto'
     if (!continueFinalMessage && addGenerationPrompt)
       this.pieces.push(control(START), plain('assistant'))
-    return { text: this.pieces.map(({ text }) => text).join(''), pieces: this.pieces, start }
+    const { pieces, today } = this
+    const text = pieces.map((piece) => piece.text).join('')
+    return { text, pieces, start, ...(today === null ? {} : { date: today }) }
   }
 
   private variable(name: string): unknown {
@@ -120,10 +124,13 @@ class Rendering {
     )
   }
 
+  private dateToday(): string | null {
+    if (this.variable('current_date') === null) return null
+    return this.textVariable('current_date') ?? this.options.currentDate()
+  }
+
   private systemContent(): string {
-    const given = this.variable('current_date')
-    const date = given === null ? null : this.textVariable('current_date')
-    const today = date === undefined ? this.options.currentDate() : date
+    const { today } = this
     const top = [
       this.textVariable('model_identity') ?? IDENTITY,
       `Knowledge cutoff: ${CUTOFF}`,

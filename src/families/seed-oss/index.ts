@@ -33,6 +33,7 @@ export const seedOss: Family = {
     closingInReflection: `${REFLECT_END}\n${THINK_END}`,
     closingHard: THINK_END,
   },
+  thoughtTags: { start: THINK, end: THINK_END },
   template: seedOssTemplate,
   parser: createParser,
 }

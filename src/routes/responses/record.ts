@@ -3,6 +3,15 @@ import type { Item } from '../../protocol/items.ts'
 import type { WireResponse } from '../../stream/responses.ts'
 import type { Kept } from '../../store.ts'
 
+/** What a response was told, earlier turns included. */
+export interface ToldInput {
+  items: Item[]
+  /** Size as it was sent. */
+  bytes: number
+  /** The day its prompt named as today. */
+  date?: string
+}
+
 export class StoredResponse implements Kept {
   readonly tenant: number
   readonly response: WireResponse
@@ -12,6 +21,8 @@ export class StoredResponse implements Kept {
   readonly inputBytes: number
   /** One frame an event, where the response runs in the background; its place is its sequence number. */
   readonly frames: string[] | undefined
+  /** The day its prompt named as today, which the turns that follow keep. */
+  readonly date: string | undefined
   live = true
   private frameBytes = 0
   private stop: () => void
@@ -20,7 +31,7 @@ export class StoredResponse implements Kept {
   constructor(
     tenant: number,
     response: WireResponse,
-    input: { items: Item[]; bytes: number },
+    input: ToldInput,
     background: boolean,
     stop: () => void
   ) {
@@ -28,6 +39,7 @@ export class StoredResponse implements Kept {
     this.response = response
     this.input = input.items
     this.inputBytes = input.bytes
+    this.date = input.date
     this.frames = background ? [] : undefined
     this.stop = stop
   }

@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use super::files::ModelFiles;
 use crate::cache::storage::{KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
-use crate::model::Model;
+use crate::model::{Geometry, Model};
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, StorageDType, WeightError, WeightSource};
@@ -30,8 +30,12 @@ pub struct LoadOptions {
     pub kv_cache: Option<u64>,
     /// Positions in a page.
     pub page_size: usize,
+    /// Bytes to plan with; none takes all that is free. Of several engines each gets its share, see `shares`.
+    pub memory: Option<u64>,
     /// Threads of the forward pass.
     pub threads: Option<usize>,
+    /// Threads that no other engine of this process uses.
+    pub own_threads: bool,
     /// Keep full pages for later requests with the same prefix.
     pub prefix_cache: bool,
     /// Requests that may wait.
@@ -93,7 +97,7 @@ pub(crate) struct Parts {
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) eos: Vec<u32>,
     pub(crate) vocabulary: usize,
-    pub(crate) pool: rayon::ThreadPool,
+    pub(crate) pool: Arc<rayon::ThreadPool>,
 }
 
 pub(crate) struct Loaded {
@@ -140,43 +144,9 @@ pub(crate) fn load(
     let expected = config.expected();
     let checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
 
-    // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
-    let widest = options
-        .dtype
-        .unwrap_or(match source.info("model.embed_tokens.weight") {
-            Some(info) if info.dtype == "F32" => StorageDType::F32,
-            Some(info) if info.dtype == "F16" => StorageDType::F16,
-            _ => StorageDType::Bf16,
-        });
-    let cache_dtype = match widest {
-        StorageDType::F32 => DType::F32,
-        StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 => DType::BF16,
-    };
-    let mut shape = KvShape {
-        pages: 0,
-        kv_heads: geometry.kv_heads,
-        page_size: options.page_size,
-        head_dim: geometry.head_dim,
-        slots: geometry.slots,
-        dtype: cache_dtype,
-    };
-    let rows = options.max_batched_tokens as u64;
-    let plan = memory::plan(
-        &Demand {
-            weights: weights_in_memory(source.as_ref(), options.dtype),
-            page: shape.page_bytes() as u64,
-            page_size: options.page_size,
-            groups: geometry.windows.len(),
-            trained_context: geometry.max_positions,
-            max_model_len: options.max_model_len,
-            max_sequences: options.max_sequences,
-            kv_cache: options.kv_cache,
-            workspace: rows * geometry.row_floats as u64 * 4
-                + super::turn::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
-        },
-        memory::available(),
-    )
-    .map_err(LoadError::new)?;
+    let (mut shape, demand) = demand(options, &geometry, source.as_ref());
+    let available = options.memory.unwrap_or_else(memory::available);
+    let plan = memory::plan(&demand, available).map_err(LoadError::new)?;
     shape.pages = plan.pages;
 
     let model = config.load(&checkpoint, options.dtype, options.page_size, &mut |done| {
@@ -220,11 +190,71 @@ pub(crate) fn load(
             tokenizer: Arc::clone(&tokenizer),
             eos,
             vocabulary: geometry.vocabulary,
-            pool: thread_pool(options.threads)?,
+            pool: super::threads::pool(options.threads, options.own_threads)?,
         },
         tokenizer,
         facts,
     })
+}
+
+/// The KV cache's shape but for its pages, and what the model needs of memory, as far as headers tell.
+fn demand(
+    options: &LoadOptions,
+    geometry: &Geometry,
+    source: &dyn WeightSource,
+) -> (KvShape, Demand) {
+    // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
+    let widest = options
+        .dtype
+        .unwrap_or(match source.info("model.embed_tokens.weight") {
+            Some(info) if info.dtype == "F32" => StorageDType::F32,
+            Some(info) if info.dtype == "F16" => StorageDType::F16,
+            _ => StorageDType::Bf16,
+        });
+    let cache_dtype = match widest {
+        StorageDType::F32 => DType::F32,
+        StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 => DType::BF16,
+    };
+    let shape = KvShape {
+        pages: 0,
+        kv_heads: geometry.kv_heads,
+        page_size: options.page_size,
+        head_dim: geometry.head_dim,
+        slots: geometry.slots,
+        dtype: cache_dtype,
+    };
+    let rows = options.max_batched_tokens as u64;
+    let demand = Demand {
+        weights: weights_in_memory(source, options.dtype),
+        page: shape.page_bytes() as u64,
+        page_size: options.page_size,
+        groups: geometry.windows.len(),
+        trained_context: geometry.max_positions,
+        max_model_len: options.max_model_len,
+        max_sequences: options.max_sequences,
+        kv_cache: options.kv_cache,
+        workspace: rows * geometry.row_floats as u64 * 4
+            + super::turn::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
+    };
+    (shape, demand)
+}
+
+/// Parts the free memory for engines that will be loaded one after another, bytes for each; opens their files as the
+/// loader will, so that what is wrong with any is known before the first is loaded.
+pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
+    let demands = options
+        .iter()
+        .map(|one| {
+            let files = ModelFiles::open(&one.path, &one.control_tokens)?;
+            Ok(demand(one, &files.config.geometry(), files.source.as_ref()).1)
+        })
+        .collect::<Result<Vec<_>, LoadError>>()?;
+    let shares = memory::shares(&demands, memory::available()).map_err(LoadError::new)?;
+    for ((one, demand), share) in options.iter().zip(&demands).zip(&shares) {
+        memory::plan(demand, *share)
+            .map_err(|why| LoadError::new(format!("{}: {why}", one.path.display())))?;
+    }
+    Ok(shares)
 }
 
 fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> u64 {
@@ -246,13 +276,4 @@ fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> 
             bytes as u64
         })
         .sum()
-}
-
-/// Threads of the forward pass: one per core unless told otherwise.
-fn thread_pool(threads: Option<usize>) -> Result<rayon::ThreadPool, LoadError> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.unwrap_or(0))
-        .thread_name(|n| format!("seed-compute-{n}"))
-        .build()
-        .map_err(|e| LoadError::new(format!("cannot start the compute threads: {e}")))
 }

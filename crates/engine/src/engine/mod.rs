@@ -8,6 +8,7 @@ mod live;
 mod load;
 mod pace;
 mod row;
+mod threads;
 mod turn;
 
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-pub use load::{LoadError, LoadOptions, ModelFacts};
+pub use load::{LoadError, LoadOptions, ModelFacts, shares};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
 use crate::scheduler::{Stats, Step};
