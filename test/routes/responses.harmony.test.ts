@@ -1,4 +1,4 @@
-// Responses through gpt-oss's own template and parser, over a scripted engine: what went wrong elsewhere goes right here.
+// Responses through gpt-oss's own template and parser, over a scripted engine: events, turns that follow, the dry run.
 import { describe, expect, it } from 'vitest'
 import { gptOssFamily } from '../../src/families/gpt-oss/index.ts'
 import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
@@ -96,42 +96,9 @@ describe('gpt-oss in responses', () => {
       { role: 'assistant', content: 'a' },
       { role: 'user', content: 'More' },
     ]
-    const [{ type, ...named }] = tools as [{ type: string }]
-    const inChat = { messages, tools: [{ type, function: named }] }
+    const inChat = { messages, tools: [{ type: 'function', function: { name: 'f' } }] }
     expect((await post('/v1/chat/completions/render', inChat)).body).toEqual(shown.body)
     const none = await post('/v1/responses/render', { input: [] })
     expect([none.status, none.body.error.param]).toEqual([400, 'input'])
-  })
-
-  it('hides tools that may not be called', async () => {
-    const { create, prompt } = over([FINAL, 'a'])
-    await create({ tools, tool_choice: 'none' })
-    expect(prompt()).not.toContain('functions')
-  })
-
-  it('returns arguments as they were written, whole or cut', async () => {
-    const python = over([CALL, 'print("hi")'])
-    expect((await python.create({ tools })).body.output[0].arguments).toBe('print("hi")')
-    const cut = over([CALL, '{"a', { end: 'length' }])
-    expect((await cut.create({ tools })).body).toMatchObject({
-      status: 'incomplete',
-      incomplete_details: { reason: 'max_output_tokens' },
-      output: [{ type: 'function_call', arguments: '{"a', status: 'incomplete' }],
-    })
-  })
-
-  it('loses no text to a malformed header, and calls nobody by a channel', async () => {
-    const open = over(['<|channel|>final Hello there'])
-    const said = JSON.stringify((await open.create()).body.output)
-    expect(said).toContain('Hello there')
-    const odd = over(['<|channel|>analysis to=functions.f<|channel|>commentary<|message|>{}'])
-    expect((await odd.create({ tools })).body.output[0]).toMatchObject({ name: 'f' })
-  })
-
-  it('takes any number of thoughts, the same streamed and whole', async () => {
-    const { create, stream } = over([THOUGHT, THOUGHT, THOUGHT, FINAL, 'a'])
-    const { response } = (await stream()).at(-1)
-    expect(constant((await create()).body.output)).toEqual(constant(response.output))
-    expect(response.output.at(-1).content[0].text).toBe('a')
   })
 })
