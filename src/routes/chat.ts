@@ -134,7 +134,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
     head: {
       id: randomId('chatcmpl-', 24),
       created: now(),
-      model: request.model ?? model.names[0] ?? '',
+      model: request.model || (model.names[0] ?? ''),
       system_fingerprint: fingerprint(settings, model),
     },
   }

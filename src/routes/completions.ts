@@ -137,7 +137,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
     head: {
       object: 'text_completion',
       created: now(),
-      model: request.model ?? model.names[0] ?? '',
+      model: request.model || (model.names[0] ?? ''),
       system_fingerprint: fingerprint(settings, model),
     },
   }

@@ -73,9 +73,9 @@ const modelNotFound = (name: string): ApiError =>
     }
   )
 
-/** The model a body names; a body that names none gets the first. */
+/** The model a body names; a body that names none, or with examples of other servers '', gets the first. */
 export const modelFor = ({ lifecycles }: House, name: unknown): ServedModel => {
-  const any = name === undefined || name === null
+  const any = name === undefined || name === null || name === ''
   if (!any && typeof name !== 'string')
     throw invalid('model', `Invalid type for 'model': expected string`)
   const meant = any ? lifecycles[0] : lifecycles.find((one) => namesOf(one).includes(name))

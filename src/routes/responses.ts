@@ -90,7 +90,7 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
   const { previous_response_id: id } = request
   const previous = id ? previousOf(house, ask, id) : undefined
   // What is said is told anew for whichever model goes on; the same one unless another is named.
-  const name = request.model ?? previous?.response.model
+  const name = request.model || previous?.response.model
   const model = modelFor(house, name)
   const known = itemsById(house, ask, referencesOf(request.input))
   const own = itemsOf(request.input, known, (prefix) => randomId(prefix, 24))

@@ -35,6 +35,7 @@ test('a request gets the model it names, by any of its names; the first where it
   expect(await said('org/one')).toEqual(['org/one', 'one here'])
   expect(await said('two')).toEqual(['two', 'two here'])
   expect(await said(null)).toEqual(['one', 'one here'])
+  expect(await said('')).toEqual(['one', 'one here'])
 })
 
 test('an unknown model is 404, on every route that takes one', async () => {
