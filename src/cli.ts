@@ -8,7 +8,7 @@ type Command = (argv: string[]) => Promise<number>
 
 /** Each in a file of its own, loaded when it is called. */
 const COMMANDS: { [name: string]: { what: string; load: () => Promise<{ run: Command }> } } = {
-  serve: { what: 'serve a model over the OpenAI API', load: () => import('./cli/serve.ts') },
+  serve: { what: 'serve models over the OpenAI API', load: () => import('./cli/serve.ts') },
   generate: { what: 'answer prompts once and end', load: () => import('./cli/generate.ts') },
   render: { what: 'show the prompt of a conversation', load: () => import('./cli/render.ts') },
   parse: { what: 'show the events of an output', load: () => import('./cli/parse.ts') },
@@ -16,7 +16,7 @@ const COMMANDS: { [name: string]: { what: string; load: () => Promise<{ run: Com
 
 const overview = (): string =>
   [
-    `seed-server ${VERSION}: an OpenAI-compatible server for ByteDance Seed-OSS`,
+    `seed-server ${VERSION}: an OpenAI-compatible server for ByteDance Seed-OSS and OpenAI gpt-oss`,
     '',
     ...Object.entries(COMMANDS).map(
       ([name, { what }]) => `  seed-server ${name.padEnd(10)}${what}`

@@ -169,7 +169,7 @@ class Life {
     lifecycle.phase = 'dead'
     lifecycle.detail = reason
     const [model] = lifecycle.names
-    this.hooks.log?.error('an engine has died', { model, reason })
+    this.hooks.log?.error('the engine has died', { model, reason })
     if (this.lifecycles.every(({ phase }) => phase === 'dead')) this.announce(reason)
   }
 

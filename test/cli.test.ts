@@ -189,6 +189,26 @@ describe('serving', { timeout: 60_000 }, () => {
     expect(running.err()).toContain('the engine has died')
   })
 
+  test('two models: each has its name, and the death of one leaves the other serving', async () => {
+    const two = ['--model', model.path, '--served-model-name', 'one', '--model', model.path]
+    const running = launch(['--port', '0', ...two, '--served-model-name', 'two', '--page-size=8'], {
+      SEED_ENGINE_PANIC_AT_STEP: '5',
+    })
+    const url = await ready(running)
+    expect(running.out()).toMatch(/^one is ready at \S+ after .*\ntwo is ready at /)
+    const answer = await complete(url, { model: 'one', max_tokens: 60 })
+    expect(answer.status).toBeGreaterThanOrEqual(500)
+    expect((await complete(url, { model: 'one', max_tokens: 1 })).status).toBe(503)
+    expect((await complete(url, { model: 'two', max_tokens: 1 })).status).toBe(200)
+    const health = await fetch(`${url}/health`)
+    expect(health.status).toBe(503)
+    expect(await health.json()).toMatchObject({ models: [{ status: 'dead' }, { status: 'ready' }] })
+    await pause(1000)
+    expect(running.err()).toContain('"model":"one"')
+    await complete(url, { model: 'two', max_tokens: 60 })
+    expect(await running.ended).toEqual({ code: 70, signal: null })
+  })
+
   test('an open address without a key is warned about', async () => {
     const running = launch(['--port', '0', '--host', '0.0.0.0', model.path])
     await ready(running)

@@ -95,10 +95,9 @@ const serve = async (options: ServeOptions, log: Log): Promise<number> => {
   process.stdout.write(`${curl(server.url, models[0]!, (options.apiKey?.length ?? 0) > 0)}\n`)
   const end = await Promise.race([
     signal.then((name) => ({ signal: name })),
-    server.died.then((reason) => ({ reason })),
+    server.died.then(() => 'died' as const),
   ])
-  if ('signal' in end) return drain(server, options, log, end.signal)
-  log.error('the engine has died', { reason: end.reason })
+  if (end !== 'died') return drain(server, options, log, end.signal)
   await new Promise((resolve) => setTimeout(resolve, GRACE))
   return DIED
 }
