@@ -222,6 +222,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         threads: None,
         own_threads: false,
         prefix_cache: false,
+        prompt_lookup: false,
         max_queued_requests: 64,
         max_queued_tokens: 1 << 20,
         control_tokens: Vec::new(),

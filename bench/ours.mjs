@@ -22,7 +22,7 @@ const sampling = (maxTokens) => ({
 
 let engine
 
-const open = async ({ path, threads, context, sequences }) => {
+const open = async ({ path, threads, context, sequences, guess }) => {
   const { family } = readModelFolder(path)
   engine = await openEngine({
     path,
@@ -33,6 +33,7 @@ const open = async ({ path, threads, context, sequences }) => {
     pageSize: 16,
     threads,
     prefixCache: false,
+    promptLookup: guess ?? false,
     maxQueue: 64,
     maxQueuedTokens: 1e7,
     controlTokens: family.controlTokens,

@@ -119,6 +119,7 @@ const engineOptionsOf = (options: OneModel, folder: ModelFolder): EngineOptions 
   ...(options.threads === undefined ? {} : { threads: options.threads }),
   ownThreads: options.ownThreads,
   prefixCache: options.prefixCaching,
+  promptLookup: options.promptLookup,
   maxQueue: options.maxQueue,
   maxQueuedTokens: options.maxQueuedTokens,
   controlTokens: folder.family.controlTokens,

@@ -29,6 +29,8 @@ export interface EngineOptions {
   /** Threads that no other engine of this process uses. */
   ownThreads: boolean
   prefixCache: boolean
+  /** Guess what comes next by what came before, and check the guess in the same pass. */
+  promptLookup: boolean
   maxQueue: number
   maxQueuedTokens: number
   /** Control tokens the family needs, by string. */

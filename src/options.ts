@@ -116,6 +116,12 @@ export const PER_MODEL = {
   prefixCaching: flag('cache', toggle, 'reuse what earlier prompts began with', true, [
     'enable-prefix-caching',
   ]),
+  promptLookup: flag(
+    'cache',
+    toggle,
+    'guess what repeats earlier text and check it in one pass; answers stay the same',
+    true
+  ),
 } as const
 
 export const SERVE = {

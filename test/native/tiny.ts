@@ -87,6 +87,7 @@ export const engineOptions = (path: string, family: Family): EngineOptions => ({
   threads: 2,
   ownThreads: false,
   prefixCache: true,
+  promptLookup: true,
   maxQueue: 256,
   maxQueuedTokens: 1_000_000,
   controlTokens: family.controlTokens,

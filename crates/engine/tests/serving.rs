@@ -59,6 +59,7 @@ fn options(folder: PathBuf) -> LoadOptions {
         threads: Some(2),
         own_threads: false,
         prefix_cache: true,
+        prompt_lookup: false,
         max_queued_requests: 64,
         max_queued_tokens: 10_000,
         control_tokens: Vec::new(),
@@ -197,6 +198,52 @@ fn a_crowd_on_gpt_oss_equals_solo_runs() {
     let page = 2 * 2 * 2 * 8 * 16 * 2;
     let path = folder_of("golden-gpt-oss", "crowd-gpt-oss");
     thirty_two_together_equal_thirty_two_alone(path, page, 140);
+}
+
+/// Guesses change how many steps it takes and nothing else, greedy or sampled, alone or in a crowd.
+#[test]
+fn prompt_lookup_changes_no_token() {
+    for (case, name) in [
+        ("golden/gqa", "lookup"),
+        ("golden-gpt-oss", "lookup-gpt-oss"),
+    ] {
+        let mut options = options(folder_of(case, name));
+        let mut runs = Vec::new();
+        for prompt_lookup in [false, true] {
+            options.prompt_lookup = prompt_lookup;
+            let server = Server::start(&options);
+            for id in 1..=6 {
+                // A text that repeats itself, and for half of them a temperature; the seed is the request's.
+                let prompt = (0..60).map(|t| 3 + (t % 7) * (id as u32 + 2)).collect();
+                let mut request = request(id, prompt, 70);
+                // Two tokens to choose from, so that guesses come true now and then.
+                request.params.allowed_token_ids = Some(vec![50, 51]);
+                if id % 2 == 0 {
+                    request.params.temperature = 0.6;
+                    request.params.seed = Some(id as _);
+                    request.params.logprobs = Some(2);
+                }
+                server.submit(request);
+            }
+            let answers = server.collect(6, |_| {});
+            server.nothing_is_in_use();
+            runs.push((answers, server.engine.counters()));
+        }
+        let [(plain, before), (guessed, after)] = &runs[..] else {
+            unreachable!()
+        };
+        for id in 1..=6u64 {
+            assert_eq!(guessed[&id].tokens, plain[&id].tokens, "request {id}");
+            assert_eq!(guessed[&id].ends, plain[&id].ends);
+        }
+        assert_eq!(after.generated_tokens, before.generated_tokens);
+        assert!(
+            after.steps < before.steps,
+            "no guess came true: {} against {} steps",
+            after.steps,
+            before.steps
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One accepted sequence as the engine thread keeps it, from submission to its single end.
 
+use super::lookup::Lookup;
 use crate::request::{End, Ending, Output, PromptLogprob};
 use crate::sampling::{Generation, Released};
 
@@ -14,6 +15,8 @@ pub(crate) struct Live {
     prompt_scores: Vec<PromptLogprob>,
     prompt: Vec<u32>,
     started: bool,
+    /// Guesses what comes next, where that is wanted.
+    lookup: Option<Lookup>,
 }
 
 impl Live {
@@ -23,6 +26,7 @@ impl Live {
         score_only: bool,
         prompt: &[u32],
         prompt_top: Option<u32>,
+        speculates: bool,
     ) -> Self {
         let keep = prompt_top.is_some();
         Self {
@@ -40,6 +44,20 @@ impl Live {
             },
             prompt: if keep { prompt.to_vec() } else { Vec::new() },
             started: false,
+            lookup: (speculates && !score_only).then(|| Lookup::new(prompt)),
+        }
+    }
+
+    /// Up to `most` tokens that may come next.
+    pub(crate) fn guess(&mut self, most: usize) -> &[u32] {
+        self.lookup.as_mut().map_or(&[], |l| l.guess(most))
+    }
+
+    /// Takes in what was said, of which `guessed` tokens were guessed before.
+    pub(crate) fn said(&mut self, tokens: &[u32], guessed: usize) {
+        if let Some(lookup) = &mut self.lookup {
+            lookup.learn(guessed, tokens.len().saturating_sub(1).min(guessed));
+            lookup.extend(tokens);
         }
     }
 

@@ -36,6 +36,8 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Threads that no other engine of this process uses.
     pub own_threads: bool,
+    /// Guess what comes next by what came before, and check the guess in the same pass.
+    pub prompt_lookup: bool,
     /// Keep full pages for later requests with the same prefix.
     pub prefix_cache: bool,
     /// Requests that may wait.
@@ -98,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) eos: Vec<u32>,
     pub(crate) vocabulary: usize,
     pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) speculates: bool,
 }
 
 pub(crate) struct Loaded {
@@ -191,6 +194,7 @@ pub(crate) fn load(
             eos,
             vocabulary: geometry.vocabulary,
             pool: super::threads::pool(options.threads, options.own_threads)?,
+            speculates: options.prompt_lookup,
         },
         tokenizer,
         facts,
@@ -234,7 +238,7 @@ fn demand(
         max_sequences: options.max_sequences,
         kv_cache: options.kv_cache,
         workspace: rows * geometry.row_floats as u64 * 4
-            + super::turn::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
+            + super::head::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
     };
     (shape, demand)
 }

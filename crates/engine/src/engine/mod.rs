@@ -4,8 +4,10 @@
 //! emit. Everyone else sends messages. `crates/node` is the caller.
 
 mod files;
+mod head;
 mod live;
 mod load;
+mod lookup;
 mod pace;
 mod row;
 mod threads;
@@ -81,14 +83,13 @@ impl Shared {
         self.beat.store(now, Ordering::Relaxed);
     }
 
-    /// Counts the rows of a step.
+    /// Counts the prompt rows of a step.
     fn count(&self, steps: u64, step: &Step) {
         let mut counters = self.counters();
         counters.steps = steps;
         for entry in &step.entries {
-            let sampled = u64::from(entry.samples);
-            counters.generated_tokens += sampled;
-            counters.prompt_tokens += (entry.tokens.len() as u64).saturating_sub(sampled);
+            let sampled = usize::from(entry.samples) + entry.drafted;
+            counters.prompt_tokens += (entry.tokens.len() - sampled) as u64;
         }
     }
 

@@ -8,13 +8,34 @@ pub(super) const NON_FINITE: &str = "the model produced non-finite logits for th
 
 /// Whose logits a row of the step's output holds.
 pub(super) enum Want {
-    Sample { entry: usize },
-    Score { id: u64, position: usize },
+    /// So many rows in a row: the last known token's, and one for each guessed token.
+    Sample {
+        entry: usize,
+        rows: usize,
+    },
+    Score {
+        id: u64,
+        position: usize,
+    },
 }
 
-/// A row being worked on.
+impl Want {
+    /// Rows of logits it takes.
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Self::Sample { rows, .. } => *rows,
+            Self::Score { .. } => 1,
+        }
+    }
+}
+
+/// Rows being worked on, in order, for one sequence.
 pub(super) struct Row<'a> {
+    /// One or more rows of `width` logits.
     pub(super) logits: &'a mut [f32],
+    pub(super) width: usize,
+    /// Logits with a token behind them; the rest of a row is padding.
+    pub(super) real: usize,
     pub(super) work: Work,
 }
 
@@ -22,7 +43,9 @@ pub(super) enum Work {
     Sample {
         entry: usize,
         live: Box<Live>,
-        next: Option<Result<Next, String>>,
+        /// What was guessed; row n + 1 counts only if row n says guess n.
+        guesses: Vec<u32>,
+        next: Result<Vec<Next>, String>,
     },
     Score {
         id: u64,
@@ -37,13 +60,32 @@ impl Row<'_> {
     /// Samples or scores; called for many rows at once.
     pub(super) fn work(&mut self) {
         match &mut self.work {
-            Work::Sample { live, next, .. } => {
-                *next = Some(live.generation.next(self.logits).map_err(|e| e.to_string()));
+            Work::Sample {
+                live,
+                guesses,
+                next,
+                ..
+            } => {
+                let mut said = Vec::with_capacity(1 + guesses.len());
+                for (n, row) in self.logits.chunks_exact_mut(self.width).enumerate() {
+                    match live.generation.next(&mut row[..self.real]) {
+                        Ok(one) => said.push(one),
+                        Err(error) => {
+                            *next = Err(error.to_string());
+                            return;
+                        }
+                    }
+                    let last = &said[n];
+                    if last.finish.is_some() || guesses.get(n) != Some(&last.token) {
+                        break;
+                    }
+                }
+                *next = Ok(said);
             }
             Work::Score {
                 token, top, score, ..
             } => {
-                *score = Some(prompt_logprobs(self.logits, *token, *top));
+                *score = Some(prompt_logprobs(&self.logits[..self.real], *token, *top));
             }
         }
     }

@@ -5,27 +5,24 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use candle_core::Tensor;
-use rayon::prelude::*;
-
 use super::live::Live;
 use super::load::Parts;
 use super::pace::Pace;
-use super::row::{NON_FINITE, Row, Want, Work};
+use super::row::Want;
 use super::{Command, Shared, Sink};
 use crate::model::Batch;
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
 use crate::sampling::{Finish, Generation, Next};
 use crate::scheduler::{Outcome, SequenceId, Step, Submission};
 
-/// Rows whose logits are held at once: bounds memory at large vocabularies.
-pub(crate) const LOGIT_ROWS: usize = 64;
+/// Rows that a step may have with guesses: so few are still bound by reading the weights.
+const GUESSED_ROWS: usize = 16;
 
 /// State of the thread.
 pub(crate) struct Turn {
-    parts: Parts,
+    pub(super) parts: Parts,
     shared: Arc<Shared>,
-    live: HashMap<u64, Live>,
+    pub(super) live: HashMap<u64, Live>,
     steps: u64,
     pace: Pace,
     panic_at: Option<u64>,
@@ -145,6 +142,7 @@ impl Turn {
             score_only,
             &request.prompt,
             request.prompt_logprobs,
+            self.parts.speculates,
         );
         let scores = request.prompt_logprobs.is_some();
         self.parts
@@ -171,6 +169,7 @@ impl Turn {
             panic!("asked to panic at step {}", self.steps);
         }
         self.parts.scheduler.bound_prompts(self.pace.prompt_rows());
+        self.guess();
         let step = self.parts.scheduler.plan();
         if step.entries.is_empty() {
             self.parts.scheduler.commit(step, &[]);
@@ -198,6 +197,21 @@ impl Turn {
         self.parts.scheduler.commit(step, &outcomes);
     }
 
+    /// Lets sequences guess, as long as all rows together still cost about what one does.
+    fn guess(&mut self) {
+        if !self.parts.speculates {
+            return;
+        }
+        let most = GUESSED_ROWS / self.live.len().max(1);
+        for live in self.live.values_mut().filter(|_| most > 1) {
+            let guess = live.guess(most);
+            if !guess.is_empty() {
+                let guess = guess.to_vec();
+                self.parts.scheduler.guess(SequenceId(live.id), guess);
+            }
+        }
+    }
+
     /// The flat batch of a step, and what each wanted row of logits is for.
     fn batch(&self, step: &Step) -> (Batch, Vec<Want>) {
         let mut batch = Batch::default();
@@ -216,139 +230,52 @@ impl Turn {
                 }
             }
             if entry.samples && live.is_some_and(|l| !l.score_only) {
+                let rows = 1 + entry.drafted;
+                let end = first + entry.tokens.len();
                 batch
                     .logit_rows
-                    .push((first + entry.tokens.len() - 1) as u32);
-                wants.push(Want::Sample { entry: index });
+                    .extend((end - rows..end).map(|row| row as u32));
+                wants.push(Want::Sample { entry: index, rows });
             }
         }
         (batch, wants)
     }
 
-    /// Turns wanted rows into tokens and scores, then reports every entry of the step.
-    fn sample(
-        &mut self,
-        step: &Step,
-        hidden: &Tensor,
-        wants: Vec<Want>,
-        out: &mut Vec<Output>,
-    ) -> Vec<Outcome> {
-        let mut sampled: HashMap<usize, Result<Next, String>> = HashMap::new();
-        let mut failed: Vec<(u64, String)> = Vec::new();
-        let mut wants = wants.into_iter().peekable();
-        let mut row = 0;
-        while wants.peek().is_some() {
-            let block: Vec<Want> = wants.by_ref().take(LOGIT_ROWS).collect();
-            let mut logits = match self.logits(hidden, row, block.len()) {
-                Ok(logits) => logits,
-                Err(error) => {
-                    failed.extend(
-                        step.entries
-                            .iter()
-                            .map(|e| (e.id.0, format!("computing logits failed: {error}"))),
-                    );
-                    break;
-                }
-            };
-            row += block.len();
-            let mut rows = self.rows(step, block, &mut logits);
-            self.parts
-                .pool
-                .install(|| rows.par_iter_mut().for_each(Row::work));
-            // Backwards: a sequence that samples is taken out of the table, and its own scores come before that row.
-            for done in rows.into_iter().rev() {
-                match done.work {
-                    Work::Sample { entry, live, next } => {
-                        self.live.insert(live.id, *live);
-                        sampled.extend(next.map(|next| (entry, next)));
-                    }
-                    Work::Score {
-                        id,
-                        position,
-                        score,
-                        ..
-                    } => match (score, self.live.get_mut(&id)) {
-                        (Some(score), Some(live)) if score.chosen.is_finite() => {
-                            live.keep_score(position, score);
-                        }
-                        (_, Some(_)) => failed.push((id, NON_FINITE.into())),
-                        (_, None) => {}
-                    },
-                }
-            }
-        }
-        for (id, reason) in failed {
-            self.fail(id, reason, out);
-        }
-        self.report(step, sampled, out)
-    }
-
-    fn logits(&self, hidden: &Tensor, row: usize, count: usize) -> candle_core::Result<Vec<f32>> {
-        let parts = &self.parts;
-        parts.pool.install(|| {
-            let block = hidden.narrow(0, row, count)?.contiguous()?;
-            parts.model.logits(&block)?.flatten_all()?.to_vec1::<f32>()
-        })
-    }
-
-    /// Pairs each row of logits with its sequence's state, taken out of the table while the row is worked on.
-    fn rows<'a>(&mut self, step: &Step, block: Vec<Want>, logits: &'a mut [f32]) -> Vec<Row<'a>> {
-        let width = self.parts.vocabulary;
-        let real = self.parts.tokenizer.vocabulary().len().min(width);
-        let mut rows = Vec::with_capacity(block.len());
-        for (want, logits) in block.into_iter().zip(logits.chunks_exact_mut(width)) {
-            // Rows of padding have no token behind them and no share in a distribution.
-            let logits = &mut logits[..real];
-            let work = match want {
-                Want::Sample { entry } => match self.live.remove(&step.entries[entry].id.0) {
-                    Some(live) => Work::Sample {
-                        entry,
-                        live: Box::new(live),
-                        next: None,
-                    },
-                    None => continue,
-                },
-                Want::Score { id, position } => {
-                    match self.live.get(&id).and_then(|l| l.scored(position)) {
-                        Some((token, top)) => Work::Score {
-                            id,
-                            position,
-                            token,
-                            top,
-                            score: None,
-                        },
-                        None => continue,
-                    }
-                }
-            };
-            rows.push(Row { logits, work });
-        }
-        rows
-    }
-
     /// Emits what the step brought and says what the scheduler must know.
-    fn report(
+    pub(super) fn report(
         &mut self,
         step: &Step,
-        mut sampled: HashMap<usize, Result<Next, String>>,
+        mut sampled: HashMap<usize, Result<Vec<Next>, String>>,
         out: &mut Vec<Output>,
     ) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(step.entries.len());
+        let mut generated = 0;
         for (index, entry) in step.entries.iter().enumerate() {
             let id = entry.id.0;
             let Some(live) = self.live.get_mut(&id) else {
                 continue;
             };
-            let (released, token, finish) = match sampled.remove(&index) {
-                Some(Ok(next)) => (next.released, Some(next.token), next.finish),
+            let (released, tokens, finish) = match sampled.remove(&index) {
+                Some(Ok(said)) => {
+                    let tokens: Vec<u32> = said.iter().map(|next| next.token).collect();
+                    live.said(&tokens, entry.drafted);
+                    generated += tokens.len() as u64;
+                    let mut finish = None;
+                    let mut released = Vec::new();
+                    for next in said {
+                        released.extend(next.released);
+                        finish = next.finish;
+                    }
+                    (released, tokens, finish)
+                }
                 Some(Err(reason)) => {
                     self.fail(id, reason, out);
                     continue;
                 }
                 None if entry.samples && live.score_only => {
-                    (Vec::new(), None, Some(Finish::Length))
+                    (Vec::new(), Vec::new(), Some(Finish::Length))
                 }
-                None => (Vec::new(), None, None),
+                None => (Vec::new(), Vec::new(), None),
             };
             let mut output = live.output(released, entry.cached_tokens, entry.samples);
             let ended = finish.is_some();
@@ -365,15 +292,16 @@ impl Turn {
             }
             outcomes.push(Outcome {
                 id: entry.id,
-                tokens: token.into_iter().collect(),
+                tokens,
                 ended,
             });
         }
+        self.shared.counters().generated_tokens += generated;
         outcomes
     }
 
     /// Ends one sequence with an error; the others go on.
-    fn fail(&mut self, id: u64, reason: String, out: &mut Vec<Output>) {
+    pub(super) fn fail(&mut self, id: u64, reason: String, out: &mut Vec<Output>) {
         if let Some(mut live) = self.live.remove(&id) {
             self.parts.scheduler.fail(SequenceId(id));
             let mut output = live.output(Vec::new(), 0, false);

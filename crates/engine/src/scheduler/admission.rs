@@ -105,6 +105,7 @@ impl Scheduler {
         };
         sequence.tables.release_all(&mut self.pool);
         sequence.computed = 0;
+        sequence.draft.clear();
         sequence.returned = true;
         sequence.stage = Stage::Waiting;
         self.running.remove(&(sequence.rank, id));

@@ -34,9 +34,15 @@ impl Scheduler {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
-        let sampled = end == sequence.known();
+        let known = sequence.known();
+        let sampled = end >= known;
         let again = sampled && outcome.tokens.is_empty() && !outcome.ended;
-        sequence.computed = end - usize::from(again);
+        // Rows of guesses count as far as the guesses came true; the row of the last token is always still to come.
+        let guesses = std::mem::take(&mut sequence.draft);
+        let right = guesses.iter().zip(&outcome.tokens);
+        let right = right.take_while(|(guess, token)| guess == token).count();
+        let right = right.min(outcome.tokens.len().saturating_sub(1));
+        sequence.computed = end.min(known + right) - usize::from(again);
         sequence.scored = sequence.scored.max(sequence.computed.min(sequence.prompt));
         sequence.started = true;
         if sampled {

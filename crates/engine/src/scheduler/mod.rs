@@ -161,7 +161,8 @@ pub enum Refusal {
 pub struct Outcome {
     /// Whose.
     pub id: SequenceId,
-    /// Tokens to go on with: one where the entry samples, several where some are forced, none for a part of a prompt.
+    /// Tokens to go on with: one where the entry samples, several where some are forced or guesses came true, none for
+    /// a part of a prompt.
     pub tokens: Vec<u32>,
     /// Nothing more is wanted.
     pub ended: bool,
@@ -331,6 +332,21 @@ impl Scheduler {
     /// True when no sequence is left, in whatever stage.
     pub fn is_idle(&self) -> bool {
         self.sequences.is_empty()
+    }
+
+    /// Guesses what a running sequence says next. The next step forwards the guess too where there is room, and its
+    /// outcome tells by its tokens how much of it came true. A guess for anybody else is dropped.
+    pub fn guess(&mut self, id: SequenceId, tokens: Vec<u32>) {
+        if let Some(sequence) = self.sequences.get_mut(&id)
+            && sequence.stage == Stage::Running
+            && sequence.flight.is_none()
+            && sequence.is_decoding()
+        {
+            sequence.draft = tokens;
+            // The last allowed token needs no row of its own.
+            let most = sequence.limit - sequence.known();
+            sequence.draft.truncate(most.saturating_sub(1));
+        }
     }
 
     /// Bounds the prompt rows of steps that also decode, so that prompts do not hold up the next tokens of others;

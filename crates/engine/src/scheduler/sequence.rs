@@ -34,6 +34,8 @@ pub(super) struct Sequence {
     pub(super) computed: usize,
     /// `computed` after the step that is out with it.
     pub(super) flight: Option<usize>,
+    /// Guesses of what comes after the known tokens; forwarded with them where there is room.
+    pub(super) draft: Vec<u32>,
     /// Was preempted, so it waits in front.
     pub(super) returned: bool,
     pub(super) tables: PageTables,
@@ -61,6 +63,7 @@ impl Sequence {
             tokens: submission.prompt,
             computed: 0,
             flight: None,
+            draft: Vec::new(),
             returned: false,
             tables: PageTables::new(config.groups.len()),
             chain: PrefixChain::new(&config.seed, &submission.salt),

@@ -26,12 +26,21 @@ pub struct StepEntry {
     pub context: usize,
     /// A page table per layer group, indexed by `position / page_size`; `u32::MAX` behind a window.
     pub page_tables: Vec<Vec<u32>>,
-    /// The last row's logits decide the next token.
+    /// The rows from the last known token on decide what comes next: one, and one more for each drafted token.
     pub samples: bool,
+    /// Guessed tokens at the end of `tokens`.
+    pub drafted: usize,
     /// First row of this entry whose logits are wanted as prompt logits; so are all after it, to the prompt's end.
     pub logits_from: Option<usize>,
     /// Prompt tokens found in the prefix cache; only on a sequence's first entry.
     pub cached_tokens: usize,
+}
+
+impl StepEntry {
+    /// The guessed tokens.
+    pub fn guesses(&self) -> &[u32] {
+        &self.tokens[self.tokens.len() - self.drafted..]
+    }
 }
 
 /// Rows of one sequence in a step being planned.
@@ -75,8 +84,10 @@ impl Scheduler {
         for id in self.plannable(true) {
             self.find_rows(id, &mut draft);
         }
+        let mut spare = 0;
         if !draft.rows.is_empty() {
-            draft.rows_left = draft.rows_left.min(self.prompt_rows);
+            spare = draft.rows_left.saturating_sub(self.prompt_rows);
+            draft.rows_left -= spare;
         }
         for id in self.plannable(false) {
             self.find_rows(id, &mut draft);
@@ -84,6 +95,9 @@ impl Scheduler {
         if draft.preempted.is_empty() && !draft.stalled {
             self.admit(&mut draft);
         }
+        // Last, so that a guess never costs anybody a row.
+        draft.rows_left += spare;
+        self.add_guesses(&mut draft);
         Step {
             entries: draft.rows.iter().filter_map(|r| self.send(r)).collect(),
             preempted: draft.preempted,
@@ -94,16 +108,41 @@ impl Scheduler {
     fn send(&mut self, rows: &Rows) -> Option<StepEntry> {
         let sequence = self.sequences.get_mut(&rows.id)?;
         sequence.flight = Some(rows.end);
+        let known = sequence.known();
+        let drafted = rows.end.saturating_sub(known);
+        sequence.draft.truncate(drafted);
+        let mut tokens = sequence.tokens[rows.start..rows.end - drafted].to_vec();
+        tokens.extend_from_slice(&sequence.draft);
         Some(StepEntry {
             id: rows.id,
-            tokens: sequence.tokens[rows.start..rows.end].to_vec(),
+            tokens,
             start: rows.start,
             context: rows.end,
             page_tables: sequence.tables.tables().to_vec(),
-            samples: rows.end == sequence.known(),
+            samples: rows.end >= known,
+            drafted,
             logits_from: sequence.logits_from(rows.start, rows.end),
             cached_tokens: if sequence.started { 0 } else { sequence.cached },
         })
+    }
+
+    /// Lengthens decoding rows by their drafts, as far as budget and free pages go: nobody is preempted for a guess.
+    fn add_guesses(&mut self, draft: &mut Draft) {
+        for rows in &mut draft.rows {
+            let Some(sequence) = self.sequences.get_mut(&rows.id) else {
+                continue;
+            };
+            let wanted = sequence.draft.len().min(draft.rows_left);
+            if wanted == 0 || rows.end != sequence.known() {
+                continue;
+            }
+            let page_size = self.config.page_size;
+            let end = sequence
+                .tables
+                .grow(&mut self.pool, rows.end + wanted, page_size);
+            draft.rows_left -= end - rows.end;
+            rows.end = end;
+        }
     }
 
     /// Running sequences with one row to go (decoding) or with more (a prompt, a recompute), best rank first.

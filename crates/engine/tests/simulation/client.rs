@@ -24,6 +24,8 @@ pub struct Client {
     pub next_row: Option<usize>,
     pub started: bool,
     pub in_flight: bool,
+    /// What was guessed of it before the last plan.
+    pub guess: Vec<u32>,
 }
 
 impl Client {
@@ -42,6 +44,7 @@ impl Client {
             next_row: None,
             started: false,
             in_flight: false,
+            guess: Vec::new(),
         };
         // The salt stands before the first token.
         client.prints.push(mix(submission.salt.len() as u64 + 1));
@@ -50,11 +53,24 @@ impl Client {
         client
     }
 
+    /// Fingerprint after one more token.
+    pub fn print_after(before: u64, token: u32) -> u64 {
+        mix(before ^ (u64::from(token) << 7))
+    }
+
+    /// Fingerprints of an entry's rows, guesses included.
+    pub fn prints_of(&self, entry: &StepEntry) -> Vec<u64> {
+        let known = entry.context - entry.drafted;
+        let mut prints = self.prints[..known].to_vec();
+        for &token in &entry.tokens[entry.tokens.len() - entry.drafted..] {
+            prints.push(Self::print_after(prints[prints.len() - 1], token));
+        }
+        prints
+    }
+
     pub fn push(&mut self, token: u32) {
-        let print = mix(self
-            .prints
-            .last()
-            .map_or(1, |p| p ^ (u64::from(token) << 7)));
+        let before = self.prints.last();
+        let print = before.map_or(mix(1), |&before| Self::print_after(before, token));
         self.prints.push(print);
         self.tokens.push(token);
     }
@@ -77,13 +93,18 @@ impl Client {
     pub fn enter(&mut self, entry: &StepEntry) {
         self.next_row = Some(entry.start);
         self.in_flight = true;
-        assert_eq!(entry.tokens, self.tokens[entry.start..entry.context]);
-        assert_eq!(entry.samples, entry.context == self.tokens.len());
+        let known = entry.context - entry.drafted;
+        let (own, guesses) = entry.tokens.split_at(known - entry.start);
+        assert_eq!(own, &self.tokens[entry.start..known]);
+        assert_eq!(guesses, &self.guess[..entry.drafted]);
+        assert!(entry.drafted == 0 || known == self.tokens.len());
+        assert!(entry.context < self.limit || entry.drafted == 0);
+        assert_eq!(entry.samples, known == self.tokens.len());
         assert_eq!(
             entry.cached_tokens,
             if self.started { 0 } else { entry.start }
         );
-        let wanted = self.scored.max(entry.start)..self.prompt.min(entry.context);
+        let wanted = self.scored.max(entry.start)..self.prompt.min(known);
         let from = (self.prompt_logits && !wanted.is_empty()).then(|| wanted.start - entry.start);
         assert_eq!(entry.logits_from, from);
     }

@@ -14,6 +14,8 @@ pub struct Figures {
     pub retried: u64,
     pub cancelled_in_flight: u64,
     pub takes: u64,
+    pub guessed: u64,
+    pub guessed_right: u64,
 }
 
 impl Figures {
@@ -27,6 +29,8 @@ impl Figures {
         self.retried += other.retried;
         self.cancelled_in_flight += other.cancelled_in_flight;
         self.takes += other.takes;
+        self.guessed += other.guessed;
+        self.guessed_right += other.guessed_right;
     }
 }
 
@@ -34,7 +38,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} schedules, {} requests, {} steps, {} rows, {} preemptions, {} tokens hit, {} rows retried, {} cancelled in flight",
+            "{} schedules, {} requests, {} steps, {} rows, {} preemptions, {} tokens hit, {} rows retried, {} cancelled in flight, {} of {} guesses right",
             self.schedules,
             self.requests,
             self.steps,
@@ -42,7 +46,9 @@ impl fmt::Display for Figures {
             self.preemptions,
             self.hit_tokens,
             self.retried,
-            self.cancelled_in_flight
+            self.cancelled_in_flight,
+            self.guessed_right,
+            self.guessed
         )
     }
 }

@@ -98,6 +98,11 @@ fn a_hundred_thousand_random_schedules_keep_every_invariant() {
     assert!(figures.hit_tokens > SCHEDULES, "{figures}");
     assert!(figures.cancelled_in_flight > SCHEDULES / 100, "{figures}");
     assert!(figures.retried > SCHEDULES / 10, "{figures}");
+    assert!(figures.guessed_right > SCHEDULES, "{figures}");
+    assert!(
+        figures.guessed > figures.guessed_right + SCHEDULES,
+        "{figures}"
+    );
 }
 
 #[test]
