@@ -1,7 +1,7 @@
 // The public API for embedding; importing it is cheap, the native engine loads with loadEngine, loadModel or createServer.
 import { createApp as createAppOver } from './app.ts'
 import type { Engine } from './engine.ts'
-import { loadAll, type LoadHooks, modelsOf, settingsOf } from './loading.ts'
+import { checkNames, loadAll, type LoadHooks, modelsOf, settingsOf } from './loading.ts'
 import { silentLog } from './log.ts'
 import { type ModelOptions, type ServeOptions, SERVE } from './options.ts'
 import { withDefaults } from './options/read.ts'
@@ -92,7 +92,11 @@ export const createApp = (
   models: ServedModel | ServedModel[],
   options: Options = {},
   log: Log = silentLog
-) => createAppOver([models].flat().map(readyLife), settingsOf(withDefaults(SERVE, options)), log)
+) => {
+  const all = [models].flat()
+  checkNames(all.map(({ names }) => names))
+  return createAppOver(all.map(readyLife), settingsOf(withDefaults(SERVE, options)), log)
+}
 
 /**
  * A server of its own: the port is open when this is fulfilled, `ready` when the models are loaded. No signal handlers,

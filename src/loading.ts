@@ -34,6 +34,17 @@ export type OneModel = ModelOptions & {
   ownThreads: boolean
 }
 
+/** Throws where a request could mean two models, or could mean none. */
+export const checkNames = (models: string[][]): void => {
+  if (models.length === 0) throw new UsageError('there is no model to serve')
+  const names = models.flat()
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined)
+    throw new UsageError(
+      `two models answer to '${twice}'; give each a name of its own: --model FOLDER --served-model-name NAME`
+    )
+}
+
 /** The models that options ask for, each with all its options, checked; without any named, the demos. */
 export const modelsOf = (options: ServeOptions): OneModel[] => {
   const { model, models } = options
@@ -44,12 +55,7 @@ export const modelsOf = (options: ServeOptions): OneModel[] => {
   const all = several.map(
     (one) => ({ ...options, ...one, ownThreads: 'threads' in one }) as OneModel
   )
-  const names = all.flatMap(namesOf)
-  const twice = names.find((name, at) => names.indexOf(name) !== at)
-  if (twice !== undefined)
-    throw new UsageError(
-      `two models answer to '${twice}'; give each a name of its own: --model FOLDER --served-model-name NAME`
-    )
+  checkNames(all.map(namesOf))
   for (const one of all) modelSettingsOf(one)
   return all
 }

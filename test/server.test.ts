@@ -149,6 +149,8 @@ test('loaded models are one app', async () => {
   const body = (await (await app.request('/v1/models')).json()) as { data: { id: string }[] }
   expect(body.data.map(({ id }) => id)).toEqual(['one', 'two'])
   await expect(loadModel(both, { open: async () => hello() })).rejects.toThrow('loadModels')
+  expect(() => createApp([models[0]!, models[0]!])).toThrow(`two models answer to 'one'`)
+  expect(() => createApp([])).toThrow('no model')
 })
 
 test('a taken port is told in one sentence', async () => {

@@ -2,7 +2,7 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ARCHITECTURES } from '../../src/families/index.ts'
-import { createServer, type Server } from '../../src/index.ts'
+import { createServer, loadModels, type Server } from '../../src/index.ts'
 import { demoFolders, nameOf } from '../../src/model.ts'
 import { tinyModel } from './tiny.ts'
 
@@ -155,7 +155,23 @@ test('a conversation goes from one model to the other and back', async () => {
   expect(data.filter((item) => item.type === 'message').length).toBeGreaterThanOrEqual(3)
 })
 
-test('the first leaves memory for the second', () => {
-  const [one, two] = server.lifecycles.map(({ model }) => model!.engine.info)
-  expect(Math.min(one!.kvTokens, two!.kvTokens)).toBeGreaterThanOrEqual(2 * 1024)
+test('what the models need together is known before the first is loaded', async () => {
+  const progress: string[] = []
+  const onProgress = (_: unknown, name: string) => progress.push(name)
+  const most = { models: models(), kvCacheMemory: '90%' }
+  await expect(loadModels(most, { onProgress })).rejects.toThrow(
+    /^--kv-cache-memory of all 2 models, .* does not fit/
+  )
+  const long = models().map((one, n) => (n === 1 ? { ...one, maxModelLen: 2 ** 30 } : one))
+  await expect(loadModels({ models: long }, { onProgress })).rejects.toThrow(
+    `${long[1]!.model}: --max-model-len 1073741824 is beyond`
+  )
+  expect(progress).toEqual([])
+})
+
+test('each has a cache for many contexts: the first did not take all', () => {
+  for (const { model } of server.lifecycles) {
+    const { kvTokens, maxModelLen } = model!.engine.info
+    expect(kvTokens).toBeGreaterThanOrEqual(8 * maxModelLen)
+  }
 })
