@@ -1,6 +1,10 @@
 //! Plans memory before anything is loaded: weights, KV cache and workspace against what is free, and the sentence
 //! that says which flag helps where it does not fit. The engine asks once, at load, and before it for all models.
 
+mod shares;
+
+pub use shares::shares;
+
 /// What the plan is made from, all in bytes unless named otherwise.
 #[derive(Clone, Debug)]
 pub struct Demand {
@@ -42,10 +46,16 @@ impl Demand {
         self.page.saturating_mul(pages as u64)
     }
 
+    /// Longest context that was asked for, or else that there can be, tokens.
+    fn context(&self) -> usize {
+        let trained = self.trained_context;
+        self.max_model_len
+            .map_or(trained, |asked| asked.min(trained))
+    }
+
     /// The most that a KV cache is of use for.
     fn whole(&self) -> u64 {
-        let context = self.max_model_len.unwrap_or(self.trained_context);
-        self.cache_of(context, self.max_sequences)
+        self.cache_of(self.context(), self.max_sequences)
     }
 }
 
@@ -136,70 +146,6 @@ pub fn plan(demand: &Demand, available: u64) -> Result<MemoryPlan, String> {
     })
 }
 
-/// Parts a memory for several models, one number a demand: each gets what its weights and steps need, a KV cache of
-/// the size that was asked for where one was, and of what is left first what a context that was asked for needs, then
-/// equal parts, as far as it has use for them. `plan` with such a part plans one model of the several.
-pub fn shares(demands: &[Demand], available: u64) -> Result<Vec<u64>, String> {
-    if let [_] = demands {
-        return Ok(vec![available]);
-    }
-    let sum = |of: fn(&Demand) -> u64| demands.iter().map(of).fold(0u64, u64::saturating_add);
-    let fixed = sum(Demand::fixed);
-    if fixed > available {
-        return Err(format!(
-            "the weights of all {} models need {} and their steps {}, but only {} of memory is free; serve fewer \
-             models, smaller ones, or with a narrower --dtype or a smaller --max-num-batched-tokens",
-            demands.len(),
-            size(sum(|d| d.weights)),
-            size(sum(|d| d.workspace)),
-            size(available)
-        ));
-    }
-    let asked = sum(|d| d.kv_cache.unwrap_or(0));
-    let Some(rest) = (available - fixed).checked_sub(asked) else {
-        return Err(format!(
-            "--kv-cache-memory of all {} models, {}, does not fit: {} is free beside weights and workspace",
-            demands.len(),
-            size(asked),
-            size(available - fixed)
-        ));
-    };
-    let caches = |of: fn(&Demand) -> u64| -> Vec<u64> {
-        let room = |d: &Demand| match d.kv_cache {
-            Some(_) => 0,
-            None => (of(d) as f64 / KV_SHARE).ceil() as u64 + 1,
-        };
-        demands.iter().map(room).collect()
-    };
-    let first = poured(
-        &caches(|d| d.max_model_len.map_or(0, |tokens| d.cache_of(tokens, 1))),
-        rest,
-    );
-    let more: Vec<u64> = caches(Demand::whole)
-        .iter()
-        .zip(&first)
-        .map(|(whole, had)| whole.saturating_sub(*had))
-        .collect();
-    let second = poured(&more, rest - first.iter().sum::<u64>());
-    let parts = demands.iter().zip(first).zip(second);
-    Ok(parts
-        .map(|((d, first), second)| d.fixed() + d.kv_cache.unwrap_or(0) + first + second)
-        .collect())
-}
-
-/// Parts `room` equally; what one has no use for goes to the others.
-fn poured(wants: &[u64], room: u64) -> Vec<u64> {
-    let mut order: Vec<usize> = (0..wants.len()).collect();
-    order.sort_unstable_by_key(|&i| wants[i]);
-    let mut parts = vec![0; wants.len()];
-    let mut left = room;
-    for (served, &i) in order.iter().enumerate() {
-        parts[i] = wants[i].min(left / (wants.len() - served) as u64);
-        left -= parts[i];
-    }
-    parts
-}
-
 /// Bytes this process may still take: the machine's free memory, or the container's limit where that is lower.
 pub fn available() -> u64 {
     let machine = std::fs::read_to_string("/proc/meminfo")
@@ -240,7 +186,7 @@ pub fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    fn demand() -> Demand {
+    pub(super) fn demand() -> Demand {
         Demand {
             weights: 1 << 30,
             page: 4 << 20,
@@ -298,71 +244,6 @@ mod tests {
         let mut long = demand();
         long.max_model_len = Some(600_000);
         assert!(plan(&long, 64 << 30).unwrap_err().contains("524288"));
-    }
-
-    fn planned(demands: &[Demand], available: u64) -> Vec<MemoryPlan> {
-        let parts = shares(demands, available).unwrap();
-        assert!(parts.iter().sum::<u64>() <= available);
-        let plans = demands.iter().zip(parts).map(|(d, part)| plan(d, part));
-        plans.collect::<Result<_, _>>().unwrap()
-    }
-
-    #[test]
-    fn one_model_may_plan_with_all() {
-        assert_eq!(shares(&[demand()], 8 << 30).unwrap(), vec![8 << 30]);
-    }
-
-    #[test]
-    fn two_that_could_use_all_get_equal_caches() {
-        let [one, two] = <[_; 2]>::try_from(planned(&[demand(), demand()], 8 << 30)).unwrap();
-        assert_eq!(one, two);
-        let alone = plan(&demand(), 8 << 30).unwrap();
-        assert!(one.kv_cache * 3 > alone.kv_cache && one.kv_cache < alone.kv_cache);
-    }
-
-    #[test]
-    fn a_small_model_takes_what_it_can_use_and_leaves_the_rest() {
-        let mut small = demand();
-        (small.trained_context, small.max_sequences, small.page) = (1024, 4, 4096);
-        for demands in [[small.clone(), demand()], [demand(), small.clone()]] {
-            let plans = planned(&demands, 8 << 30);
-            let little = plans.iter().map(|p| p.kv_cache).min().unwrap();
-            assert_eq!(little, small.whole());
-            let large = plans.iter().map(|p| p.kv_cache).max().unwrap();
-            // Nearly all that it would have beside the other's weights.
-            let mut beside = demand();
-            beside.weights += small.weights + small.workspace;
-            assert!(large * 100 > plan(&beside, 8 << 30).unwrap().kv_cache * 98);
-        }
-    }
-
-    #[test]
-    fn what_is_asked_for_is_kept_whatever_the_others_could_use() {
-        let mut asked = demand();
-        asked.kv_cache = Some(1 << 30);
-        let mut long = demand();
-        long.max_model_len = Some(4096);
-        let context = long.cache_of(4096, 1);
-        let plans = planned(&[demand(), asked, long], 8 << 30);
-        assert_eq!(plans[1].kv_cache, 1 << 30);
-        assert_eq!(plans[2].max_model_len, 4096);
-        assert!(plans[2].kv_cache >= context);
-    }
-
-    #[test]
-    fn models_that_do_not_fit_together_are_refused() {
-        let mut huge = demand();
-        huge.weights = 5 << 30;
-        assert!(plan(&huge, 8 << 30).is_ok());
-        let error = shares(&[huge.clone(), huge.clone()], 8 << 30).unwrap_err();
-        assert!(error.contains("all 2 models need 10.0 GiB"), "{error}");
-        let mut asked = demand();
-        asked.kv_cache = Some(4 << 30);
-        let error = shares(&[asked.clone(), asked], 8 << 30).unwrap_err();
-        assert!(
-            error.contains("--kv-cache-memory of all 2 models, 8.0 GiB"),
-            "{error}"
-        );
     }
 
     #[test]
