@@ -170,6 +170,7 @@ fn decode(engine: &Engine, outputs: &Receiver<Vec<Output>>, count: usize, ids: &
                 ..SamplingParams::default()
             },
             thought: None,
+            constraint: None,
             cache_salt: Vec::new(),
             priority: 0,
             tenant: 0,

@@ -76,6 +76,8 @@ export interface NativeEvent {
   steps?: NativeStep[]
   ticket?: number
   tokens?: Uint32Array
+  /** The kind of refusal `error` is. */
+  refusal?: string
   constraint?: object
   bytes?: number
 }
@@ -111,6 +113,15 @@ export interface NativeEngine {
 
 /** Texts up to this many characters are encoded on the event loop; it takes well under a millisecond. */
 const SHORT_TEXT = 4096
+
+/** The refusal that the addon names, if it is one. */
+const refusal = (kind: string | undefined, message = ''): EngineRefusal | undefined => {
+  if (kind === 'invalid') return new EngineRefusal(400, 'invalid_request_error', message)
+  if (kind === 'too_long') return new EngineRefusal(400, 'context_length_exceeded', message)
+  if (kind === 'busy') return new EngineRefusal(429, 'rate_limit_exceeded', message)
+  if (kind === 'unavailable') return new EngineRefusal(503, 'engine_unavailable', message)
+  return undefined
+}
 
 /** Outputs of one sequence on their way from the engine to its reader. */
 class Outbox {
@@ -209,19 +220,8 @@ class AddonEngine implements Engine {
     for (const step of steps) {
       const outbox = this.outboxes.get(step.id)
       if (!outbox) continue
-      const reason = step.end?.reason
-      if (reason === 'invalid' || reason === 'too_long')
-        outbox.fail(
-          new EngineRefusal(
-            400,
-            reason === 'too_long' ? 'context_length_exceeded' : 'invalid_request_error',
-            step.end?.error ?? ''
-          )
-        )
-      else if (reason === 'busy')
-        outbox.fail(new EngineRefusal(429, 'rate_limit_exceeded', step.end?.error ?? ''))
-      else if (reason === 'unavailable')
-        outbox.fail(new EngineRefusal(503, 'engine_unavailable', step.end?.error ?? ''))
+      const refused = refusal(step.end?.reason, step.end?.error)
+      if (refused) outbox.fail(refused)
       else outbox.push(this.output(step))
       if (step.end) this.forget(step.id)
     }
@@ -269,7 +269,7 @@ class AddonEngine implements Engine {
     this.tickets.delete(event.ticket ?? -1)
     this.keepAlive(-1)
     if (event.error === undefined) waiting.resolve(event)
-    else waiting.reject(new EngineRefusal(400, 'invalid_request_error', event.error))
+    else waiting.reject(refusal(event.refusal, event.error) ?? new Error(event.error))
   }
 
   /** Starts work that the addon does on a thread of its own. */

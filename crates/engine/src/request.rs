@@ -1,6 +1,8 @@
 //! A request that is valid by type, and what the engine answers to it.
 
-use crate::sampling::{Finish, Released, SamplingParams, ThoughtSpec, TokenLogprob};
+use std::sync::Arc;
+
+use crate::sampling::{Finish, Grammar, Released, SamplingParams, ThoughtSpec, TokenLogprob};
 use crate::scheduler::Refusal;
 
 /// One sequence to generate.
@@ -14,6 +16,8 @@ pub struct Request {
     pub params: SamplingParams,
     /// How the thought is counted and bounded.
     pub thought: Option<ThoughtSpec>,
+    /// What the whole generation must follow; compiled by the same engine.
+    pub constraint: Option<Arc<Grammar>>,
     /// Keeps prefixes of different callers apart; empty shares.
     pub cache_salt: Vec<u8>,
     /// Lower goes first.

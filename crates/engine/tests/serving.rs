@@ -139,6 +139,7 @@ fn request(id: u64, prompt: Vec<u32>, max_tokens: u32) -> Request {
             ..SamplingParams::default()
         },
         thought: None,
+        constraint: None,
         cache_salt: Vec::new(),
         priority: 0,
         tenant: 0,

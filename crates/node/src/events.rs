@@ -1,10 +1,12 @@
 //! Plain objects to JavaScript: what the callback receives and what the getters answer.
 
-use napi::bindgen_prelude::Uint32Array;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{External, Uint32Array};
 use napi_derive::napi;
 use seed_engine::engine::{Counters, ModelFacts};
-use seed_engine::request::{End, Ending, Output, RefusalKind};
-use seed_engine::sampling::{Finish, Released, TokenLogprob};
+use seed_engine::request::{End, Ending, Output, RefusalKind, RefusalReason};
+use seed_engine::sampling::{Finish, Grammar, Released, TokenLogprob};
 
 /// A candidate token.
 #[napi(object)]
@@ -51,8 +53,8 @@ pub struct StepObject {
     pub end: Option<EndObject>,
 }
 
-/// What the callback receives: `progress`, `loaded`, `failed`, `steps` or `encoded`.
-#[napi(object)]
+/// What the callback receives: `progress`, `loaded`, `failed`, `steps`, `encoded` or `compiled`.
+#[napi(object, object_from_js = false)]
 pub struct EngineEvent {
     pub kind: String,
     pub phase: Option<String>,
@@ -61,6 +63,11 @@ pub struct EngineEvent {
     pub steps: Option<Vec<StepObject>>,
     pub ticket: Option<f64>,
     pub tokens: Option<Uint32Array>,
+    /// What kind of refusal `error` is: `invalid`, `too_long`, `busy` or `unavailable`.
+    pub refusal: Option<String>,
+    pub constraint: Option<External<Arc<Grammar>>>,
+    /// Size of the constraint.
+    pub bytes: Option<f64>,
 }
 
 impl EngineEvent {
@@ -73,6 +80,9 @@ impl EngineEvent {
             steps: None,
             ticket: None,
             tokens: None,
+            refusal: None,
+            constraint: None,
+            bytes: None,
         }
     }
 
@@ -110,8 +120,30 @@ impl EngineEvent {
         Self {
             ticket: Some(ticket),
             tokens,
+            refusal: error
+                .as_ref()
+                .map(|_| refusal(&RefusalKind::Invalid).into()),
             error,
             ..Self::of("encoded")
+        }
+    }
+
+    pub(crate) fn compiled(ticket: f64, outcome: Result<Arc<Grammar>, RefusalReason>) -> Self {
+        let event = Self {
+            ticket: Some(ticket),
+            ..Self::of("compiled")
+        };
+        match outcome {
+            Ok(grammar) => Self {
+                bytes: Some(grammar.bytes() as f64),
+                constraint: Some(External::new(grammar)),
+                ..event
+            },
+            Err(reason) => Self {
+                refusal: Some(refusal(&reason.kind).into()),
+                error: Some(reason.message),
+                ..event
+            },
         }
     }
 }
@@ -163,10 +195,19 @@ fn logprob(value: &TokenLogprob) -> LogprobObject {
     }
 }
 
+fn refusal(kind: &RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::Invalid => "invalid",
+        RefusalKind::TooLong => "too_long",
+        RefusalKind::Busy => "busy",
+        RefusalKind::Unavailable => "unavailable",
+    }
+}
+
 fn end(ending: Ending) -> EndObject {
     let (mut stop_string, mut stop_token, mut error) = (None, None, None);
     let reason = match ending.end {
-        End::Finished(Finish::Eos(_)) => "stop",
+        End::Finished(Finish::Eos(_) | Finish::Complete) => "stop",
         End::Finished(Finish::StopToken(id)) => {
             stop_token = Some(id);
             "stop"
@@ -181,14 +222,9 @@ fn end(ending: Ending) -> EndObject {
             error = Some(reason);
             "error"
         }
-        End::Refused(refusal) => {
-            error = Some(refusal.message);
-            match refusal.kind {
-                RefusalKind::Invalid => "invalid",
-                RefusalKind::TooLong => "too_long",
-                RefusalKind::Busy => "busy",
-                RefusalKind::Unavailable => "unavailable",
-            }
+        End::Refused(reason) => {
+            error = Some(reason.message);
+            refusal(&reason.kind)
         }
     };
     EndObject {

@@ -36,6 +36,7 @@ struct EncodeJob {
 pub struct NativeEngine {
     engine: Arc<OnceLock<Engine>>,
     encoder: Sender<EncodeJob>,
+    callback: Arc<Callback>,
 }
 
 #[napi]
@@ -50,7 +51,7 @@ impl NativeEngine {
         std::thread::Builder::new()
             .name("seed-load".into())
             .spawn({
-                let engine = Arc::clone(&engine);
+                let (engine, callback) = (Arc::clone(&engine), Arc::clone(&callback));
                 move || {
                     let outcome =
                         catch_unwind(AssertUnwindSafe(|| load(&options, &callback, &engine)));
@@ -65,7 +66,11 @@ impl NativeEngine {
                 }
             })
             .map_err(|e| Error::from_reason(format!("cannot start the loading thread: {e}")))?;
-        Ok(Self { engine, encoder })
+        Ok(Self {
+            engine,
+            encoder,
+            callback,
+        })
     }
 
     fn engine(&self) -> Result<&Engine> {
@@ -121,6 +126,20 @@ impl NativeEngine {
         self.encoder
             .send(job)
             .map_err(|_| Error::from_reason("the tokenizer thread is gone"))
+    }
+
+    /// Compiles a grammar off the event loop; the answer arrives at the callback under `ticket`.
+    #[napi(catch_unwind)]
+    pub fn compile_constraint(&self, ticket: f64, lark: String) -> Result<()> {
+        let callback = Arc::clone(&self.callback);
+        let reply = Box::new(move |outcome| {
+            callback.call(
+                EngineEvent::compiled(ticket, outcome),
+                ThreadsafeFunctionCallMode::NonBlocking,
+            );
+        });
+        self.engine()?.compile_constraint(&lark, reply);
+        Ok(())
     }
 
     /// Raw bytes of all tokens, one after another; `token_offsets` says where each begins.

@@ -1,12 +1,13 @@
 //! Plain objects from JavaScript, turned into the engine's own types.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use napi::bindgen_prelude::{BigInt, Uint32Array};
+use napi::bindgen_prelude::{BigInt, ExternalRef, Uint32Array};
 use napi_derive::napi;
 use seed_engine::engine::LoadOptions;
 use seed_engine::request::Request;
-use seed_engine::sampling::{SamplingParams, ThoughtSpec};
+use seed_engine::sampling::{Grammar, SamplingParams, ThoughtSpec};
 use seed_engine::text::{Piece, Tokenizer};
 use seed_engine::weights::StorageDType;
 
@@ -136,12 +137,14 @@ pub struct ThoughtObject {
 }
 
 /// See `EngineRequest` in src/engine.ts; `id` is chosen by native.ts.
-#[napi(object)]
+#[napi(object, object_to_js = false)]
 pub struct RequestObject {
     pub id: f64,
     pub prompt: Uint32Array,
     pub sampling: SamplingObject,
     pub thought: Option<ThoughtObject>,
+    /// From a `compiled` event of the same engine.
+    pub constraint: Option<ExternalRef<Arc<Grammar>>>,
     pub cache_salt: Option<String>,
     pub priority: i32,
     pub tenant: f64,
@@ -192,6 +195,7 @@ impl RequestObject {
                 closing_in_reflection: t.closing_in_reflection,
                 forbid_second: true,
             }),
+            constraint: self.constraint.map(|grammar| Arc::clone(&*grammar)),
             cache_salt: self.cache_salt.unwrap_or_default().into_bytes(),
             priority: self.priority,
             tenant: self.tenant as u64,

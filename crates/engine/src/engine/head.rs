@@ -25,7 +25,7 @@ impl Turn {
     ) -> Vec<Outcome> {
         let mut sampled: HashMap<usize, Result<Vec<Next>, String>> = HashMap::new();
         let mut failed: Vec<(u64, String)> = Vec::new();
-        let mut wants = wants.into_iter().peekable();
+        let mut wants = self.ready(step, wants).into_iter().peekable();
         let mut row = 0;
         while wants.peek().is_some() {
             let mut count = 0;
@@ -77,6 +77,7 @@ impl Turn {
         for (id, reason) in failed {
             self.fail(id, reason, out);
         }
+        self.extend(step, &mut sampled);
         self.report(step, sampled, out)
     }
 
@@ -98,6 +99,7 @@ impl Turn {
             let (logits, after) = rest.split_at_mut(want.rows() * width);
             rest = after;
             let work = match want {
+                Want::Late { .. } => continue,
                 Want::Sample { entry, .. } => match self.live.remove(&step.entries[entry].id.0) {
                     Some(live) => Work::Sample {
                         entry,

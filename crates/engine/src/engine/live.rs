@@ -53,10 +53,11 @@ impl Live {
         self.lookup.as_mut().map_or(&[], |l| l.guess(most))
     }
 
-    /// Takes in what was said, of which `guessed` tokens were guessed before.
-    pub(crate) fn said(&mut self, tokens: &[u32], guessed: usize) {
+    /// Takes in what was said, and learns how much of it was guessed.
+    pub(crate) fn said(&mut self, tokens: &[u32], guesses: &[u32]) {
         if let Some(lookup) = &mut self.lookup {
-            lookup.learn(guessed, tokens.len().saturating_sub(1).min(guessed));
+            let right = tokens.iter().zip(guesses).take_while(|(t, g)| t == g);
+            lookup.learn(guesses.len(), right.count());
             lookup.extend(tokens);
         }
     }

@@ -9,6 +9,7 @@ use super::files::ModelFiles;
 use crate::cache::storage::{KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
 use crate::model::{Geometry, Model};
+use crate::sampling::Compiler;
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, StorageDType, WeightError, WeightSource};
@@ -97,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) cache: KvStorage,
     pub(crate) scheduler: Scheduler,
     pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) compiler: Arc<Compiler>,
     pub(crate) eos: Vec<u32>,
     pub(crate) vocabulary: usize,
     pub(crate) pool: Arc<rayon::ThreadPool>,
@@ -106,6 +108,7 @@ pub(crate) struct Parts {
 pub(crate) struct Loaded {
     pub(crate) parts: Parts,
     pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) compiler: Arc<Compiler>,
     pub(crate) facts: ModelFacts,
 }
 
@@ -152,6 +155,11 @@ pub(crate) fn load(
     let plan = memory::plan(&demand, available).map_err(LoadError::new)?;
     shape.pages = plan.pages;
 
+    // Makes the vocabulary's trie on a thread of its own while the weights load.
+    let compiler = Compiler::start(Arc::clone(&tokenizer), eos.clone())
+        .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
+    let compiler = Arc::new(compiler);
+
     let model = config.load(&checkpoint, options.dtype, options.page_size, &mut |done| {
         progress("loading weights", done);
     })?;
@@ -191,12 +199,14 @@ pub(crate) fn load(
             cache,
             scheduler,
             tokenizer: Arc::clone(&tokenizer),
+            compiler: Arc::clone(&compiler),
             eos,
             vocabulary: geometry.vocabulary,
             pool: super::threads::pool(options.threads, options.own_threads)?,
             speculates: options.prompt_lookup,
         },
         tokenizer,
+        compiler,
         facts,
     })
 }

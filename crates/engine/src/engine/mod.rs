@@ -4,6 +4,7 @@
 //! emit. Everyone else sends messages. `crates/node` is the caller.
 
 mod files;
+mod guided;
 mod head;
 mod live;
 mod load;
@@ -24,6 +25,7 @@ use std::time::Instant;
 pub use load::{LoadError, LoadOptions, ModelFacts, shares};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
+use crate::sampling::{Compiler, Reply};
 use crate::scheduler::{Stats, Step};
 use crate::text::Tokenizer;
 use turn::Turn;
@@ -87,10 +89,8 @@ impl Shared {
     fn count(&self, steps: u64, step: &Step) {
         let mut counters = self.counters();
         counters.steps = steps;
-        for entry in &step.entries {
-            let sampled = usize::from(entry.samples) + entry.drafted;
-            counters.prompt_tokens += (entry.tokens.len() - sampled) as u64;
-        }
+        let prompt_rows = step.entries.iter().map(|e| e.prompt_rows as u64);
+        counters.prompt_tokens += prompt_rows.sum::<u64>();
     }
 
     /// Shows what a turn left behind.
@@ -111,6 +111,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     tokenizer: Arc<Tokenizer>,
+    compiler: Arc<Compiler>,
     facts: ModelFacts,
 }
 
@@ -137,6 +138,7 @@ impl Engine {
             shared,
             thread: Mutex::new(Some(thread)),
             tokenizer: loaded.tokenizer,
+            compiler: loaded.compiler,
             facts: loaded.facts,
         })
     }
@@ -149,6 +151,12 @@ impl Engine {
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer
+    }
+
+    /// Compiles a Lark grammar over a whole generation, or finds it among those compiled before. The reply comes once,
+    /// on another thread.
+    pub fn compile_constraint(&self, lark: &str, reply: Reply) {
+        self.compiler.compile(lark, reply);
     }
 
     /// Queues a request. What becomes of it, refusal included, arrives at the sink; each request ends exactly once.

@@ -1,10 +1,15 @@
 //! One row of logits with the work it is for: choosing a sequence's next token, or scoring a token of a prompt.
 
+use std::time::{Duration, Instant};
+
 use super::live::Live;
 use crate::sampling::{Next, TokenLogprob, prompt_logprobs};
 
 /// Why a sequence fails whose logits are no numbers.
 pub(super) const NON_FINITE: &str = "the model produced non-finite logits for this request";
+
+/// How long the row of a right guess waits for the grammar; without it the token is sampled in the next step.
+const GUESSED: Duration = Duration::from_millis(2);
 
 /// Whose logits a row of the step's output holds.
 pub(super) enum Want {
@@ -17,13 +22,17 @@ pub(super) enum Want {
         id: u64,
         position: usize,
     },
+    /// Rows of a sequence whose grammar is not ready: they are computed again in the next step.
+    Late {
+        rows: usize,
+    },
 }
 
 impl Want {
     /// Rows of logits it takes.
     pub(super) fn rows(&self) -> usize {
         match self {
-            Self::Sample { rows, .. } => *rows,
+            Self::Sample { rows, .. } | Self::Late { rows } => *rows,
             Self::Score { .. } => 1,
         }
     }
@@ -66,17 +75,21 @@ impl Row<'_> {
                 next,
                 ..
             } => {
-                let mut said = Vec::with_capacity(1 + guesses.len());
-                for (n, row) in self.logits.chunks_exact_mut(self.width).enumerate() {
-                    match live.generation.next(&mut row[..self.real]) {
-                        Ok(one) => said.push(one),
+                let mut said: Vec<Next> = Vec::with_capacity(1 + guesses.len());
+                let mut tokens = 0;
+                while let Some(row) = self.logits.chunks_exact_mut(self.width).nth(tokens) {
+                    let one = match live.generation.next(&mut row[..self.real]) {
+                        Ok(one) => one,
                         Err(error) => {
                             *next = Err(error.to_string());
                             return;
                         }
-                    }
-                    let last = &said[n];
-                    if last.finish.is_some() || guesses.get(n) != Some(&last.token) {
+                    };
+                    let right = guesses.get(tokens..tokens + one.tokens.len());
+                    let goes_on = one.finish.is_none() && right == Some(&one.tokens);
+                    tokens += one.tokens.len();
+                    said.push(one);
+                    if !goes_on || !live.generation.ready(Instant::now() + GUESSED) {
                         break;
                     }
                 }

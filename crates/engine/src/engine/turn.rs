@@ -129,9 +129,17 @@ impl Turn {
             }
         }
         let max_tokens = request.params.max_tokens as usize;
+        if let Some(grammar) = &request.constraint
+            && !self.parts.compiler.made(grammar)
+        {
+            return Err(invalid(
+                "the constraint was compiled for another model".into(),
+            ));
+        }
         let generation = Generation::new(
             request.params,
             request.thought,
+            request.constraint,
             self.parts.tokenizer.vocabulary(),
             &request.prompt,
         )
@@ -257,8 +265,8 @@ impl Turn {
             };
             let (released, tokens, finish) = match sampled.remove(&index) {
                 Some(Ok(said)) => {
-                    let tokens: Vec<u32> = said.iter().map(|next| next.token).collect();
-                    live.said(&tokens, entry.drafted);
+                    let tokens: Vec<u32> = said.iter().flat_map(|n| n.tokens.clone()).collect();
+                    live.said(&tokens, entry.guesses());
                     generated += tokens.len() as u64;
                     let mut finish = None;
                     let mut released = Vec::new();

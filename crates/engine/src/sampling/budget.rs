@@ -168,6 +168,18 @@ impl Thought {
         }
     }
 
+    /// The grammar refuses the closing: the bare end of the thought remains, which also drops the closing's rest.
+    pub(super) fn skip_closing(&mut self) -> Option<u32> {
+        self.closing.clear();
+        self.open.then_some(self.spec.end)
+    }
+
+    /// The grammar does not let the thought end here: the budget cannot be kept.
+    pub(super) fn give_up(&mut self) {
+        self.spec.budget = None;
+        self.forced = false;
+    }
+
     /// Whether a used-up thought must go on for one more token.
     fn waits(&mut self) -> bool {
         if self.in_call && self.waited_for_call < CALL_WAIT {

@@ -2,8 +2,12 @@
 //! loop, once a step for each sequence that samples.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use llguidance::toktrie::SimpleVob;
 
 use super::budget::{Thought, ThoughtSpec, Wish};
+use super::constraint::{Grammar, Guide, Offer};
 use super::logprobs::{TokenLogprob, prompt_logprobs};
 use super::params::{ParamError, SamplingParams};
 use super::penalties::Seen;
@@ -21,6 +25,8 @@ pub enum Finish {
     StopToken(u32),
     /// A stop string of the request.
     StopString(String),
+    /// The grammar has come to its end.
+    Complete,
     /// `max_tokens` reached.
     Length,
 }
@@ -37,10 +43,11 @@ pub struct Released {
 }
 
 /// What a step brought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Next {
-    /// The token that goes into the cache and counts in usage.
-    pub token: u32,
+    /// The tokens that go into the cache and count in usage: one, several where a grammar forces them, none where it
+    /// has come to its end.
+    pub tokens: Vec<u32>,
     /// Tokens that became certain, in order; empty while a stop string may have begun.
     pub released: Vec<Released>,
     /// Set when this was the last token; then nothing is held back any more.
@@ -58,16 +65,25 @@ pub enum SampleError {
         "every token is banned at this step: allowed_token_ids, logit_bias, bad_words and min_tokens together leave none"
     )]
     AllBanned,
+    /// The grammar admits tokens, but what else the request asks for bans them.
+    #[error(
+        "no token is left at this step: those that the response format or tool schema admits are banned by allowed_token_ids, logit_bias or bad_words"
+    )]
+    ConstraintBanned,
+    /// The grammar cannot be followed any further.
+    #[error("the response format or tool schema cannot be followed: {0}")]
+    Constraint(String),
 }
 
 /// One sequence's sampling state.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Generation {
     params: SamplingParams,
     vocabulary: Arc<Vocabulary>,
     random: Random,
     seen: Seen,
     thought: Option<Thought>,
+    guide: Option<Guide>,
     stops: Stops<Chosen>,
     generated: u32,
     /// The raw row `[vocabulary]`, kept only when log-probabilities are wanted.
@@ -82,10 +98,11 @@ struct Chosen {
 
 impl Generation {
     /// Checks the parameters against the vocabulary and starts before the first token. `prompt` is what penalties and
-    /// an open thought look at; its tokens never count.
+    /// an open thought look at; its tokens never count. `grammar` is what the whole generation must follow.
     pub fn new(
         params: SamplingParams,
         thought: Option<ThoughtSpec>,
+        grammar: Option<Arc<Grammar>>,
         vocabulary: Arc<Vocabulary>,
         prompt: &[u32],
     ) -> Result<Self, ParamError> {
@@ -103,6 +120,7 @@ impl Generation {
             random: Random::new(params.seed),
             seen: Seen::new(&params, prompt),
             thought: thought.map(|spec| Thought::new(spec, prompt)),
+            guide: grammar.map(Guide::new),
             stops: Stops::new(&params.stop_strings, params.include_stop),
             vocabulary,
             params,
@@ -126,16 +144,115 @@ impl Generation {
             self.raw.clear();
             self.raw.extend_from_slice(logits);
         }
-        let wish = self.thought.as_mut().map(Thought::wish).unwrap_or_default();
-        let id = match wish.force {
-            Some(id) => id,
-            None => self.choose(logits, wish)?,
+        let offer = self.guide.as_ref().map(Guide::offer).transpose();
+        let id = match offer.map_err(SampleError::Constraint)? {
+            Some(Offer::Complete) => return Ok(self.complete()),
+            Some(Offer::Forced(_)) => self.forced(logits)?,
+            Some(Offer::Mask(mask)) => {
+                let wish = self.admitted_wish();
+                keep(&mask, logits);
+                self.wished(logits, wish)?
+            }
+            None => {
+                let wish = self.wish();
+                self.wished(logits, wish)?
+            }
         };
         let logprob = self
             .params
             .logprobs
             .map(|n| prompt_logprobs(&self.raw, id, n));
-        Ok(self.accept(Chosen { id, logprob }))
+        let mut next = Next::default();
+        self.accept(Chosen { id, logprob }, &mut next);
+        self.follow(&mut next);
+        Ok(next)
+    }
+
+    /// Whether the grammar's next step is worked out, waiting for it until then. Without a grammar it always is.
+    pub fn ready(&mut self, until: Instant) -> bool {
+        self.guide.as_mut().is_none_or(|guide| guide.wait(until))
+    }
+
+    /// Adds what needs no logits to a step that has not ended: tokens that the grammar forces, and its end. Does
+    /// nothing unless `ready`.
+    pub fn extend(&mut self, next: &mut Next) {
+        if next.finish.is_some() {
+            return;
+        }
+        match self.guide.as_ref().map(Guide::offer) {
+            Some(Ok(Offer::Complete)) => {
+                let end = self.complete();
+                next.released.extend(end.released);
+                next.finish = end.finish;
+            }
+            Some(Ok(Offer::Forced(_))) => self.follow(next),
+            // An error fails the request when its turn to sample comes.
+            _ => {}
+        }
+    }
+
+    fn complete(&mut self) -> Next {
+        Next {
+            tokens: Vec::new(),
+            released: self.finish_early(),
+            finish: Some(Finish::Complete),
+        }
+    }
+
+    /// Takes the rest of a forced run, as far as no row of logits is needed for it.
+    fn follow(&mut self, next: &mut Next) {
+        let needs_rows = self.params.logprobs.is_some() || self.params.bans_tokens();
+        while next.finish.is_none()
+            && !needs_rows
+            && let Some(id) = self.guide.as_ref().and_then(Guide::forced)
+        {
+            self.accept(Chosen { id, logprob: None }, next);
+        }
+    }
+
+    /// The one token that the grammar lets come, unless the request bans it.
+    fn forced(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
+        let id = self.guide.as_ref().and_then(Guide::forced);
+        let id = id.ok_or(SampleError::ConstraintBanned)?;
+        if self.params.bans_tokens() {
+            self.seen.apply(&self.params, std::iter::empty(), logits);
+            if logits
+                .get(id as usize)
+                .is_none_or(|&l| l == f32::NEG_INFINITY)
+            {
+                return Err(SampleError::ConstraintBanned);
+            }
+        }
+        Ok(id)
+    }
+
+    fn wish(&mut self) -> Wish {
+        self.thought.as_mut().map(Thought::wish).unwrap_or_default()
+    }
+
+    /// What the thinking budget wants, as far as the grammar admits it: the closing as it was asked for, else the bare
+    /// end of the thought, else nothing.
+    fn admitted_wish(&mut self) -> Wish {
+        let wish = self.wish();
+        let (Some(id), Some(guide), Some(thought)) = (wish.force, &self.guide, &mut self.thought)
+        else {
+            return wish;
+        };
+        if guide.admits(id) {
+            return wish;
+        }
+        let force = thought.skip_closing().filter(|&end| guide.admits(end));
+        if force.is_none() {
+            thought.give_up();
+        }
+        Wish { force, ..wish }
+    }
+
+    fn wished(&mut self, logits: &mut [f32], wish: Wish) -> Result<u32, SampleError> {
+        match wish.force {
+            Some(id) => Ok(id),
+            None => self.choose(logits, wish),
+        }
     }
 
     /// Tokens of the thought so far.
@@ -164,12 +281,31 @@ impl Generation {
             [&[][..], &[][..]]
         };
         let bans = starts.iter().chain(ends.into_iter().flatten()).copied();
+        let unmasked: Vec<(u32, f32)> = match self.guide {
+            Some(_) => ends
+                .into_iter()
+                .flatten()
+                .filter_map(|&id| Some((id, *logits.get(id as usize)?)))
+                .collect(),
+            None => Vec::new(),
+        };
         self.seen.apply(&self.params, bans, logits);
-        sample(logits, &self.params, &mut self.random).ok_or(SampleError::AllBanned)
+        if let Some(id) = sample(logits, &self.params, &mut self.random) {
+            return Ok(id);
+        }
+        if self.guide.is_none() {
+            return Err(SampleError::AllBanned);
+        }
+        // Where the grammar lets only an end come, the answer is whole: min_tokens cannot make it longer.
+        for (id, logit) in unmasked {
+            logits[id as usize] = logit;
+        }
+        self.seen.apply(&self.params, std::iter::empty(), logits);
+        sample(logits, &self.params, &mut self.random).ok_or(SampleError::ConstraintBanned)
     }
 
-    /// Counts the token, follows the thought, and decides what may be shown and whether this was the end.
-    fn accept(&mut self, chosen: Chosen) -> Next {
+    /// Counts the token, follows thought and grammar, and decides what may be shown and whether this was the end.
+    fn accept(&mut self, chosen: Chosen, next: &mut Next) {
         let id = chosen.id;
         self.generated += 1;
         self.seen.push(id);
@@ -199,12 +335,12 @@ impl Generation {
             .or_else(length);
         if finish.is_some() {
             out.extend(self.stops.flush());
+        } else if let Some(guide) = &mut self.guide {
+            guide.take(id);
         }
-        Next {
-            token: id,
-            released: released(out),
-            finish,
-        }
+        next.tokens.push(id);
+        next.released.extend(released(out));
+        next.finish = finish;
     }
 
     fn end_token(&self, id: u32) -> Option<Finish> {
@@ -222,6 +358,24 @@ impl Generation {
         self.params.include_stop
             && !self.vocabulary.is_control(id)
             && !self.params.eos_ids.contains(&id)
+    }
+}
+
+/// Bans what the mask does not hold. `logits` may be shorter or longer than the mask, whose rest bans.
+fn keep(mask: &SimpleVob, logits: &mut [f32]) {
+    let mut words = mask.as_slice().iter();
+    for chunk in logits.chunks_mut(32) {
+        match words.next().copied().unwrap_or(0) {
+            0 => chunk.fill(f32::NEG_INFINITY),
+            u32::MAX => {}
+            word => {
+                for (bit, logit) in chunk.iter_mut().enumerate() {
+                    if word & (1 << bit) == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
+        }
     }
 }
 

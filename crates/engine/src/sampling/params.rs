@@ -1,5 +1,8 @@
 //! What a request asks of sampling, and whether it makes sense. Built by the addon, checked by `Generation::new`.
 
+/// From here down a bias is a ban (OpenAI: "values like -100 … should result in a ban").
+pub(super) const BAN: f32 = -100.0;
+
 /// A request's sampling parameters cannot be used: one sentence that names the parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -75,6 +78,13 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
+    /// Whether it may ban single tokens outright, ends aside.
+    pub(super) fn bans_tokens(&self) -> bool {
+        self.allowed_token_ids.is_some()
+            || !self.bad_words.is_empty()
+            || self.logit_bias.iter().any(|&(_, bias)| bias <= BAN)
+    }
+
     /// Checks ranges and that every id is below `vocabulary`, the number of real rows of the head.
     pub fn validate(&self, vocabulary: usize) -> Result<(), ParamError> {
         self.check_numbers()?;

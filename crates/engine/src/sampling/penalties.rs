@@ -3,10 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::params::SamplingParams;
-
-/// From here down a bias is a ban (OpenAI: "values like -100 … should result in a ban").
-const BAN: f32 = -100.0;
+use super::params::{BAN, SamplingParams};
 
 /// The tokens of one sequence so far, as the penalties need them.
 #[derive(Clone, Debug)]

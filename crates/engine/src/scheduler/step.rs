@@ -26,6 +26,8 @@ pub struct StepEntry {
     pub context: usize,
     /// A page table per layer group, indexed by `position / page_size`; `u32::MAX` behind a window.
     pub page_tables: Vec<Vec<u32>>,
+    /// Rows of the prompt among them, computed for the first time or again.
+    pub prompt_rows: usize,
     /// The rows from the last known token on decide what comes next: one, and one more for each drafted token.
     pub samples: bool,
     /// Guessed tokens at the end of `tokens`.
@@ -119,6 +121,7 @@ impl Scheduler {
             start: rows.start,
             context: rows.end,
             page_tables: sequence.tables.tables().to_vec(),
+            prompt_rows: rows.end.min(sequence.prompt).saturating_sub(rows.start),
             samples: rows.end >= known,
             drafted,
             logits_from: sequence.logits_from(rows.start, rows.end),

@@ -62,7 +62,7 @@ fn spec(budget: Option<u32>, open: bool) -> ThoughtSpec {
 }
 
 fn start(params: SamplingParams, thought: Option<ThoughtSpec>) -> Generation {
-    Generation::new(params, thought, vocabulary(), &[START]).expect("valid parameters")
+    Generation::new(params, thought, None, vocabulary(), &[START]).expect("valid parameters")
 }
 
 /// A row that wants `id` most, then `second`.
@@ -79,7 +79,7 @@ fn run(generation: &mut Generation, wanted: &[u32]) -> (Vec<u32>, String, Option
     let (mut tokens, mut shown) = (Vec::new(), Vec::new());
     for &id in wanted {
         let next = generation.next(&mut want(id, A)).expect("a token");
-        tokens.push(next.token);
+        tokens.push(next.tokens[0]);
         for released in &next.released {
             shown.extend_from_slice(&vocabulary.bytes(released.id)[..released.visible]);
         }
@@ -183,7 +183,7 @@ fn padding_and_holes_are_never_sampled() {
         row[HOLE as usize] = 30.0;
         row[15..].fill(f32::NAN);
         let next = generation.next(&mut row).expect("a token");
-        assert!(next.token < 15 && next.token != HOLE);
+        assert!(next.tokens[0] < 15 && next.tokens[0] != HOLE);
         let score = next.released[0].logprob.clone().expect("asked for");
         assert!(
             (score.chosen + 14f32.ln()).abs() < 1e-5,
@@ -203,7 +203,7 @@ fn logprobs_are_of_the_raw_distribution() {
     };
     let mut generation = start(params, None);
     let next = generation.next(&mut want(A, START)).expect("a token");
-    assert_eq!(next.token, B);
+    assert_eq!(next.tokens[0], B);
     let score = next.released[0].logprob.clone().expect("asked for");
     let sum = 9f64.exp() + 5f64.exp() + 12.0;
     assert!((f64::from(score.chosen) + sum.ln()).abs() < 1e-5);
@@ -219,7 +219,7 @@ fn logprobs_are_of_the_raw_distribution() {
     };
     let mut generation = start(params, Some(spec(Some(0), true)));
     let next = generation.next(&mut want(A, B)).expect("a token");
-    assert_eq!(next.token, FORCED);
+    assert_eq!(next.tokens[0], FORCED);
     assert!(
         (f64::from(next.released[0].logprob.as_ref().expect("asked").chosen) + sum.ln()).abs()
             < 1e-5
@@ -244,7 +244,7 @@ fn broken_logits_and_nothing_left_are_errors() {
     let mut holes = vec![f32::NEG_INFINITY; ROWS];
     holes[B as usize] = 0.0;
     assert_eq!(
-        start(greedy(), None).next(&mut holes).map(|n| n.token),
+        start(greedy(), None).next(&mut holes).map(|n| n.tokens[0]),
         Ok(B)
     );
     let params = SamplingParams {
@@ -269,7 +269,7 @@ fn the_same_seed_draws_the_same_and_another_does_not() {
         };
         let mut generation = start(params, None);
         (0..50)
-            .map(|_| generation.next(&mut [0.5; ROWS]).expect("a token").token)
+            .map(|_| generation.next(&mut [0.5; ROWS]).expect("a token").tokens[0])
             .collect::<Vec<_>>()
     };
     assert_eq!(draw(1), draw(1));
@@ -282,11 +282,11 @@ fn parameters_are_checked_against_the_real_vocabulary() {
         logit_bias: vec![(15, 1.0)],
         ..greedy()
     };
-    assert!(Generation::new(params, None, vocabulary(), &[]).is_err());
+    assert!(Generation::new(params, None, None, vocabulary(), &[]).is_err());
     let mut foreign = spec(Some(1), false);
     foreign.closing.push(15);
     let error =
-        Generation::new(greedy(), Some(foreign), vocabulary(), &[]).expect_err("foreign id");
+        Generation::new(greedy(), Some(foreign), None, vocabulary(), &[]).expect_err("foreign id");
     assert!(error.to_string().contains("token id 15"), "{error}");
 }
 
@@ -322,7 +322,7 @@ fn check_budget(budget: u32, open: bool, calls: bool, seed: u64) -> bool {
         let next = generation
             .next(&mut noise(&mut random, calls))
             .expect("a token");
-        let id = next.token;
+        let id = next.tokens[0];
         let after_forced = std::mem::take(&mut forced);
         assert!(
             !(after_forced && id == EOS),
