@@ -8,7 +8,7 @@ import { chat, renderChat } from './routes/chat.ts'
 import { completions } from './routes/completions.ts'
 import { health, livez, version } from './routes/health.ts'
 import { listModels, retrieveModel } from './routes/models.ts'
-import { type Ask, checkServing, type House, type Variables } from './routes/request.ts'
+import { type Ask, checkServing, type House, marksOf, type Variables } from './routes/request.ts'
 import { countInput, createResponse, renderResponse } from './routes/responses.ts'
 import {
   cancelResponse,
@@ -81,7 +81,7 @@ const identify = (app: App, log: Log): void => {
     await next()
     ask.res.headers.set('x-request-id', id)
     log.debug('request', {
-      requestId: id,
+      ...marksOf(ask),
       method: ask.req.method,
       path: ask.req.path,
       status: ask.res.status,
@@ -153,7 +153,7 @@ export const createApp = (given: Lifecycle | Lifecycle[], settings: AppSettings,
     const known = asApiError(error)
     if (!known)
       log.error('request failed', {
-        requestId: ask.get('requestId'),
+        ...marksOf(ask),
         error: error.stack ?? String(error),
       })
     return errorResponse(known ?? internal())

@@ -35,7 +35,8 @@ import {
   fingerprint,
   headerPatience,
   type House,
-  modelFor,
+  marksOf,
+  modelAsked,
   now,
 } from './request.ts'
 
@@ -115,7 +116,7 @@ export const runOf = async (
 
 const plan = async (house: House, ask: Ask, request: ChatRequest, text: string): Promise<Plan> => {
   const { settings } = house
-  const model = modelFor(house, request.model)
+  const model = modelAsked(house, ask, request.model)
   const delivery = deliveryOf(request, settings)
   const rendered = await render(house, model, request, text)
   const logprobs = logprobsOf(request)
@@ -214,8 +215,7 @@ export const streamed = (
     cancel: () => leaving.abort(),
     onError: (error) => {
       const known = asApiError(error)
-      if (!known)
-        house.log.error('stream failed', { requestId: ask.get('requestId'), error: String(error) })
+      if (!known) house.log.error('stream failed', { ...marksOf(ask), error: String(error) })
       return frame(JSON.stringify(envelope(known ?? internal()))) + DONE
     },
   })
@@ -277,6 +277,6 @@ export const shownPrompt = ({ prompt, ids }: Rendered): object => ({
 export const renderChat = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = checkChatPrompt(body.value)
-  const model = modelFor(house, request.model)
+  const model = modelAsked(house, ask, request.model)
   return ask.json(shownPrompt(await render(house, model, request, body.text)))
 }

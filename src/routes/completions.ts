@@ -38,7 +38,7 @@ import {
   fingerprint,
   headerPatience,
   type House,
-  modelFor,
+  modelAsked,
   now,
 } from './request.ts'
 
@@ -85,7 +85,7 @@ const hiddenIn = (model: ServedModel, request: CompletionRequest): Run['isHidden
 
 const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise<Plan> => {
   const { settings } = house
-  const model = modelFor(house, request.model)
+  const model = modelAsked(house, ask, request.model)
   const { engine } = model
   const { info } = engine
   const delivery = deliveryOf(request, settings)

@@ -21,6 +21,14 @@ export type Variables = {
   requestId: string
   /** Which API key asks, 0 where there is none. */
   tenant: number
+  /** The model it is for, once that is known. */
+  model?: string
+}
+
+/** Which request it is, for the log. */
+export const marksOf = (ask: Ask): { requestId: string; model?: string } => {
+  const model = ask.get('model')
+  return { requestId: ask.get('requestId'), ...(model === undefined ? {} : { model }) }
 }
 
 export type Ask = Context<{ Variables: Variables }>
@@ -81,6 +89,13 @@ export const modelFor = ({ lifecycles }: House, name: unknown): ServedModel => {
   const meant = any ? lifecycles[0] : lifecycles.find((one) => namesOf(one).includes(name))
   if (!meant) throw modelNotFound(any ? '' : name)
   return ready(meant)
+}
+
+/** The same for a route that asks it something; the log names it from then on. */
+export const modelAsked = (house: House, ask: Ask, name: unknown): ServedModel => {
+  const model = modelFor(house, name)
+  ask.set('model', model.names[0])
+  return model
 }
 
 /** Keeps cached prefixes of several API keys apart, and of one key's salts. */

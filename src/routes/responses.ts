@@ -26,7 +26,7 @@ import {
   shownPrompt,
   streamed,
 } from './chat.ts'
-import { type Ask, headerPatience, type House, modelFor, now } from './request.ts'
+import { type Ask, headerPatience, type House, marksOf, modelAsked, now } from './request.ts'
 import { StoredResponse, type ToldInput } from './responses/record.ts'
 import { itemsById, previousOf } from './responses/stored.ts'
 
@@ -91,7 +91,7 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
   const previous = id ? previousOf(house, ask, id) : undefined
   // What is said is told anew for whichever model goes on; the same one unless another is named.
   const name = request.model || previous?.response.model
-  const model = modelFor(house, name)
+  const model = modelAsked(house, ask, name)
   const known = itemsById(house, ask, referencesOf(request.input))
   const own = itemsOf(request.input, known, (prefix) => randomId(prefix, 24))
   const offered = offeredOf(request.tools ?? [], request.tool_choice, body.text)
@@ -103,7 +103,7 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
   const left = [...own.ignored, ...offered.ignored]
   if (left.length > 0)
     house.log.info('left out of a request', {
-      requestId: ask.get('requestId'),
+      ...marksOf(ask),
       types: [...new Set(left)].join(', '),
     })
   const rendered = await rendering(house, model, request, chat, offered.text)
@@ -182,8 +182,7 @@ async function* written(
     if (!writer.ended) yield writer.cancel()
   } catch (error) {
     const known = asApiError(error)
-    if (!known)
-      house.log.error('response failed', { requestId: ask.get('requestId'), error: String(error) })
+    if (!known) house.log.error('response failed', { ...marksOf(ask), error: String(error) })
     yield writer.fail(known ?? internal())
   } finally {
     // The reader left.
@@ -234,7 +233,7 @@ const inBackground = async (
     for await (const frames of written(house, ask, planned, begun)) record.add(frames)
   }
   pump().catch((error: unknown) => {
-    house.log.error('background response failed', { error: String(error) })
+    house.log.error('background response failed', { ...marksOf(ask), error: String(error) })
   })
   if (stream) return streamed(house, ask, record.follow(0), new AbortController())
   return ask.json(record.response)

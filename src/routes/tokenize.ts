@@ -6,7 +6,7 @@ import { check, tokenIdsOf } from '../protocol/schema.ts'
 import { tokenText } from '../stream/logprobs.ts'
 import { type JsonBody, readBody } from './body.ts'
 import { render } from './chat.ts'
-import { type Ask, encodeWritten, type House, modelFor } from './request.ts'
+import { type Ask, encodeWritten, type House, modelAsked } from './request.ts'
 
 const tokenizeSchema = z.looseObject({
   model: z.string().nullish(),
@@ -15,8 +15,8 @@ const tokenizeSchema = z.looseObject({
   return_token_strs: z.boolean().nullish(),
 })
 
-const idsOf = async (house: House, body: JsonBody, prompt: string | null | undefined) => {
-  const model = modelFor(house, body.value.model)
+const idsOf = async (house: House, ask: Ask, body: JsonBody, prompt: string | null | undefined) => {
+  const model = modelAsked(house, ask, body.value.model)
   if (typeof prompt === 'string')
     return { model, ids: await encodeWritten(model.engine, prompt, 'prompt') }
   if (body.value.messages === undefined)
@@ -28,7 +28,7 @@ const idsOf = async (house: House, body: JsonBody, prompt: string | null | undef
 export const tokenize = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
   const request = check(tokenizeSchema, body.value)
-  const { model, ids } = await idsOf(house, body, request.prompt)
+  const { model, ids } = await idsOf(house, ask, body, request.prompt)
   const { engine } = model
   const tokens = [...ids]
   const strings = tokens.map((id) => tokenText({ id, bytes: engine.tokenBytes(id) }, false))
@@ -42,7 +42,7 @@ export const tokenize = async (house: House, ask: Ask): Promise<Response> => {
 
 export const detokenize = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
-  const { engine } = modelFor(house, body.value.model)
+  const { engine } = modelAsked(house, ask, body.value.model)
   const tokens = tokenIdsOf(body.value.tokens, 'tokens')
   const { vocabulary, maxModelLen } = engine.info
   if (tokens.length > maxModelLen)

@@ -127,6 +127,18 @@ test('what one is going through is told of it alone', async () => {
   expect((await ask('/livez')).status).toBe(503)
 })
 
+test('the log says which model a request was for', async () => {
+  const lines: object[] = []
+  const log = { ...silentLog, debug: (_: string, fields = {}) => void lines.push(fields) }
+  const app = createApp([ready(says('x'), ['one', 'uno'])], someSettings, log)
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ model: 'uno', messages: HI })
+  await app.request('/v1/chat/completions', { method: 'POST', headers, body })
+  await app.request('/v1/models')
+  expect(lines[0]).toMatchObject({ model: 'one', status: 200, path: '/v1/chat/completions' })
+  expect(lines[1]).not.toHaveProperty('model')
+})
+
 test('a stored response goes on with its model, or with the other where that is named', async () => {
   const { ask, engines } = two()
   const first = (await ask('/v1/responses', { model: 'two', input: 'Hi' })).body
