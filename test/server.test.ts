@@ -111,6 +111,21 @@ test('models are loaded one after another, and each answers once it can', async 
   expect((await fetch(`${server.url}/health`)).status).toBe(200)
 })
 
+test('a server that is closed while it loads one model serves what another has begun', async () => {
+  const engines = [slow(300)]
+  const open = (): Promise<Engine> => {
+    const engine = engines.shift()
+    return engine ? Promise.resolve(engine) : new Promise(() => {})
+  }
+  const server = await createServer({ ...both, port: 0 }, { open })
+  await pause(20)
+  const running = await chat(server.url, { model: 'one', stream: true })
+  const closed = server.close({ drainMs: 5000 })
+  expect(await running.text()).toContain('data: [DONE]')
+  await closed
+  await expect(fetch(`${server.url}/health`)).rejects.toThrow()
+})
+
 test('the death of one engine leaves the other serving, that of the last is the end', async () => {
   const engines = [hello(), hello()]
   let opened = 0

@@ -87,8 +87,8 @@ const serve = async (options: ServeOptions, log: Log): Promise<number> => {
   })
   log.debug('listening', { url: server.url })
   const models = await loaded(server, progress, signal)
-  // A load cannot be interrupted; nobody is served yet, so the process just ends.
-  if (!models) return 0
+  // A load cannot be interrupted, but whom a model serves that is loaded already is served to the end.
+  if (!models) return drain(server, options, log, await signal)
   const seconds = ((Date.now() - began) / 1000).toFixed(1)
   for (const { names } of models)
     process.stdout.write(`${names.join(', ')} is ready at ${server.url} after ${seconds} s\n`)
