@@ -40,12 +40,11 @@ const MAX_CHARACTERS_PER_TOKEN = 16
 const namesOf = ({ model, names }: Lifecycle): string[] => model?.names ?? names
 
 /** Where a model is in its life; an engine may have died since anybody looked. */
-export const stateOf = ({ phase, progress, detail, ...rest }: Lifecycle) => {
-  const dead = rest.model?.engine.stats().dead ?? null
-  const id = namesOf({ phase, progress, detail, ...rest })[0] ?? ''
-  return dead === null
-    ? { id, status: phase, progress, detail }
-    : { id, status: 'dead' as const, progress, detail: dead }
+export const stateOf = (lifecycle: Lifecycle) => {
+  const { phase, progress, detail, model } = lifecycle
+  const [id = ''] = namesOf(lifecycle)
+  const dead = model?.engine.stats().dead ?? null
+  return { id, status: dead === null ? phase : 'dead', progress, detail: dead ?? detail } as const
 }
 
 /** The model of a life; 503 while it does not serve. */

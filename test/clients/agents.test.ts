@@ -1,13 +1,10 @@
 // Agent libraries over gpt-oss's own template and parser, the engine scripted: the tool round trip, whichever way.
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createApp } from '../../src/app.ts'
 import { gptOss } from '../../src/families/gpt-oss/index.ts'
 import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
-import { ready, ScriptedEngine, silentLog, someSettings } from '../scripted.ts'
+import { ready, ScriptedEngine } from '../scripted.ts'
 import { WAYS } from './agents.ts'
+import { type Listening, listening } from './socket.ts'
 
 const THOUGHT = '<|channel|>analysis<|message|>I need the weather.<|end|><|start|>assistant'
 const CALL =
@@ -25,23 +22,17 @@ const engine = new ScriptedEngine((prompt) => {
 })
 Object.assign(engine as object, { control: CONTROL_TOKENS })
 
-let server: Server
-let baseURL: string
+let server: Listening
 beforeAll(async () => {
   const life = ready(engine, ['gpt-oss'])
   if (life.model) Object.assign(life.model, { family: gptOss, template: gptOss.template('') })
-  const app = createApp(life, someSettings, silentLog)
-  server = createAdaptorServer({ fetch: app.fetch }) as Server
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+  server = await listening(life)
 })
-afterAll(() => {
-  server.closeAllConnections()
-  server.close()
-})
+afterAll(() => server.close())
 
 it.each(WAYS)('%s', async (_, ask) => {
   const question = "What's the weather like in Paris today?"
+  const { baseURL } = server
   const { answer, calls } = await ask({ baseURL, model: 'gpt-oss', question, result: RESULT })
   expect(calls).toEqual([{ location: 'Paris' }])
   expect(answer).toMatch(/It is "?17 degrees and light rain/)

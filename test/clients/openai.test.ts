@@ -1,7 +1,4 @@
 // The openai package itself against a real socket: plain, streamed, tools, models, completions, typed errors, leaving.
-import { createAdaptorServer } from '@hono/node-server'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import OpenAI, {
   APIError,
   AuthenticationError,
@@ -11,9 +8,9 @@ import OpenAI, {
   RateLimitError,
 } from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createApp } from '../../src/app.ts'
 import { EngineRefusal } from '../../src/engine.ts'
-import { pause, ready, type Script, ScriptedEngine, silentLog, someSettings } from '../scripted.ts'
+import { pause, ready, type Script, ScriptedEngine } from '../scripted.ts'
+import { type Listening, listening } from './socket.ts'
 
 const CALL =
   '<seed:tool_call><function=weather><parameter=city>Berlin</parameter></function></seed:tool_call>'
@@ -33,19 +30,13 @@ const engine = new ScriptedEngine((prompt) => {
   return scripts[word] ?? { steps: ['Hel', 'lo', ' wörld'], cachedTokens: 2 }
 })
 
-let server: Server
+let server: Listening
 let client: OpenAI
 beforeAll(async () => {
-  const app = createApp(ready(engine), { ...someSettings, apiKeys: ['key'] }, silentLog)
-  server = createAdaptorServer({ fetch: app.fetch }) as Server
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  client = new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'key', maxRetries: 0 })
+  server = await listening(ready(engine), { apiKeys: ['key'] })
+  client = new OpenAI({ baseURL: server.baseURL, apiKey: 'key', maxRetries: 0 })
 })
-afterAll(() => {
-  server.closeAllConnections()
-  server.close()
-})
+afterAll(() => server.close())
 
 const model = 'seed/toy'
 const saying = (content: string) => ({ model, messages: [{ role: 'user' as const, content }] })
