@@ -277,8 +277,11 @@ impl Generation {
         };
         let ends = if wish.ban_ends || self.generated < self.params.min_tokens {
             [&self.params.eos_ids[..], &self.params.stop_token_ids[..]]
+        } else if self.guide.is_some() && self.params.ignore_eos {
+            // A grammar is over with its end token, so one that shall not count must not come.
+            [&self.params.eos_ids[..], &[]]
         } else {
-            [&[][..], &[][..]]
+            [&[][..], &[]]
         };
         let bans = starts.iter().chain(ends.into_iter().flatten()).copied();
         let unmasked: Vec<(u32, f32)> = match self.guide {

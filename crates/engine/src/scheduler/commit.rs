@@ -47,6 +47,7 @@ impl Scheduler {
         sequence.started = true;
         if sampled {
             sequence.tokens.extend_from_slice(&outcome.tokens);
+            sequence.fresh = outcome.tokens.len();
             sequence.tokens.truncate(sequence.limit);
         }
         let computed = sequence.computed;

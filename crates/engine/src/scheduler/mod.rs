@@ -18,8 +18,8 @@
 //!   tenants take turns, and each tenant's own sequences go in order of arrival. Nobody overtakes the head.
 //! * **Admitted** (`admission.rs`) when pages for all its tokens can be had beside what the running ones still need.
 //!   It starts behind the longest prefix whose pages are known, and forwards at least one token itself.
-//! * **Running** (`step.rs`): each `plan` gives every decoding sequence its row first, then the rest of the token budget
-//!   to prompts in order of rank. Pages are taken as rows need them, fewer rows where pages are short; what lies behind
+//! * **Running** (`step.rs`): each `plan` gives every decoding sequence its row first, then forced tokens theirs, and the
+//!   rest of the token budget to prompts in order of rank. Pages are taken as rows need them, fewer rows where pages are short; what lies behind
 //!   a window is given back at `commit`.
 //! * **Preempted**: when a row finds no page, the lowest-ranked running sequence below it (highest priority value, then
 //!   latest arrival) gives all its pages back and waits again, at the front. Its tokens are computed again later,
@@ -46,7 +46,7 @@ use thiserror::Error;
 pub use crate::cache::group::LayerGroup;
 use crate::cache::pages::PagePool;
 use queue::{Place, Queue};
-use sequence::{Rank, Sequence, Stage};
+use sequence::{Rank, Sequence, Stage, Work};
 pub use step::{Step, StepEntry};
 
 /// Names a sequence; chosen by the caller, unique among those not gone.
@@ -340,7 +340,7 @@ impl Scheduler {
         if let Some(sequence) = self.sequences.get_mut(&id)
             && sequence.stage == Stage::Running
             && sequence.flight.is_none()
-            && sequence.is_decoding()
+            && sequence.work() != Work::Prompt
         {
             sequence.draft = tokens;
             // The last allowed token needs no row of its own.

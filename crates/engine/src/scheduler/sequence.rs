@@ -7,6 +7,9 @@ use crate::cache::tables::PageTables;
 /// Who goes before whom among the running: lower is better. Priority, then arrival.
 pub(super) type Rank = (i32, u64);
 
+/// Forced tokens that go before prompts: so few rows cost hardly more than one.
+const FORCED_ROWS: usize = 32;
+
 /// Where a sequence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -16,6 +19,17 @@ pub(super) enum Stage {
     Running,
     /// Ended while a step with it is out; its pages stay until that step is committed.
     Leaving,
+}
+
+/// What the rows are that a running sequence wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// All but the last token is computed: one row in every step.
+    Token,
+    /// Some tokens came at once, and their rows belong into one step as if it were one token.
+    Forced,
+    /// A prompt, a recompute, or forced tokens so many that they are paced like a prompt.
+    Prompt,
 }
 
 /// One sequence.
@@ -34,6 +48,8 @@ pub(super) struct Sequence {
     pub(super) computed: usize,
     /// `computed` after the step that is out with it.
     pub(super) flight: Option<usize>,
+    /// Tokens that the last step brought: several where some were forced.
+    pub(super) fresh: usize,
     /// Guesses of what comes after the known tokens; forwarded with them where there is room.
     pub(super) draft: Vec<u32>,
     /// Was preempted, so it waits in front.
@@ -63,6 +79,7 @@ impl Sequence {
             tokens: submission.prompt,
             computed: 0,
             flight: None,
+            fresh: 0,
             draft: Vec::new(),
             returned: false,
             tables: PageTables::new(config.groups.len()),
@@ -80,9 +97,13 @@ impl Sequence {
         self.tokens.len()
     }
 
-    /// All but the last token is computed: it takes part in every step, with one row.
-    pub(super) fn is_decoding(&self) -> bool {
-        self.known() - self.computed == 1
+    /// What its next rows are.
+    pub(super) fn work(&self) -> Work {
+        match self.known() - self.computed {
+            1 => Work::Token,
+            rows if rows <= self.fresh.min(FORCED_ROWS) => Work::Forced,
+            _ => Work::Prompt,
+        }
     }
 
     /// Where it waits.

@@ -1,6 +1,6 @@
-//! Plans one step: a row for each decoding sequence, then chunks of prompts, under one token budget.
+//! Plans one step: a row for each decoding sequence, then forced tokens, then chunks of prompts, under one token budget.
 
-use super::sequence::Stage;
+use super::sequence::{Stage, Work};
 use super::{Scheduler, SequenceId};
 
 /// What to forward in one pass. It must be given to `commit`, whatever became of it.
@@ -83,15 +83,22 @@ impl Scheduler {
             preempted: Vec::new(),
             stalled: false,
         };
-        for id in self.plannable(true) {
+        for id in self.plannable(Work::Token) {
             self.find_rows(id, &mut draft);
         }
+        // Forced tokens leave a row to prompts, which might wait for ever behind them.
+        let left = usize::from(!self.plannable(Work::Prompt).is_empty()).min(draft.rows_left);
+        draft.rows_left -= left;
+        for id in self.plannable(Work::Forced) {
+            self.find_rows(id, &mut draft);
+        }
+        draft.rows_left += left;
         let mut spare = 0;
         if !draft.rows.is_empty() {
             spare = draft.rows_left.saturating_sub(self.prompt_rows);
             draft.rows_left -= spare;
         }
-        for id in self.plannable(false) {
+        for id in self.plannable(Work::Prompt) {
             self.find_rows(id, &mut draft);
         }
         if draft.preempted.is_empty() && !draft.stalled {
@@ -148,13 +155,13 @@ impl Scheduler {
         }
     }
 
-    /// Running sequences with one row to go (decoding) or with more (a prompt, a recompute), best rank first.
-    fn plannable(&self, decoding: bool) -> Vec<SequenceId> {
+    /// Running sequences that want rows of this kind, best rank first.
+    fn plannable(&self, work: Work) -> Vec<SequenceId> {
         let running = self.running.iter().map(|&(_, id)| id);
         running
             .filter(|id| {
                 let sequence = self.sequences.get(id);
-                sequence.is_some_and(|s| s.flight.is_none() && s.is_decoding() == decoding)
+                sequence.is_some_and(|s| s.flight.is_none() && s.work() == work)
             })
             .collect()
     }

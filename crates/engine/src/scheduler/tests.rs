@@ -323,3 +323,55 @@ fn a_bound_on_prompts_holds_only_beside_decoding() {
     scheduler.bound_prompts(usize::MAX);
     assert_eq!(turn(&mut scheduler), [(1, 12, 1), (2, 6, 4)]);
 }
+
+/// Commits a step in which each sampling entry brings these tokens.
+fn bring(scheduler: &mut Scheduler, tokens: &[u32]) -> Vec<(u64, usize, usize)> {
+    let step = scheduler.plan();
+    let entries = step.entries.iter();
+    let seen = entries.map(|e| (e.id.0, e.start, e.tokens.len())).collect();
+    let outcomes: Vec<Outcome> = outcomes(&step, 0)
+        .into_iter()
+        .map(|o| Outcome {
+            tokens: o.tokens.iter().flat_map(|_| tokens).copied().collect(),
+            ..o
+        })
+        .collect();
+    scheduler.commit(step, &outcomes);
+    seen
+}
+
+#[test]
+fn forced_tokens_share_one_step_and_go_before_prompts() {
+    let mut s = scheduler(|_| {});
+    s.bound_prompts(2);
+    s.submit(submission(1, 0..3)).unwrap();
+    assert_eq!(bring(&mut s, &[7, 8, 9]), [(1, 0, 3)]);
+    s.submit(submission(2, 100..110)).unwrap();
+    // Three rows at once, though prompts are bounded to two beside decoding.
+    assert_eq!(bring(&mut s, &[7]), [(1, 3, 3), (2, 0, 2)]);
+    assert_eq!(bring(&mut s, &[7, 8, 9]), [(1, 6, 1), (2, 2, 2)]);
+    // The bound on generated tokens cuts a run.
+    assert_eq!(bring(&mut s, &[7, 8, 9]), [(1, 7, 3), (2, 4, 2)]);
+    assert_eq!(s.stats().running, 1);
+}
+
+#[test]
+fn long_forced_runs_are_paced_like_prompts() {
+    let mut s = scheduler(|c| c.max_batched_tokens = 100);
+    s.bound_prompts(10);
+    let run: Vec<u32> = (0..50).collect();
+    s.submit(Submission {
+        max_tokens: 100,
+        ..submission(1, 0..3)
+    })
+    .unwrap();
+    assert_eq!(bring(&mut s, &run), [(1, 0, 3)]);
+    s.submit(submission(2, 100..104)).unwrap();
+    assert_eq!(
+        bring(&mut s, &[7]),
+        [(1, 3, 50), (2, 0, 4)],
+        "nobody waits for a token"
+    );
+    assert_eq!(bring(&mut s, &run), [(1, 53, 1), (2, 4, 1)]);
+    assert!(s.stats().running < 2 || bring(&mut s, &[7]).len() == 2);
+}

@@ -98,15 +98,13 @@ impl World {
         entries.any(|e| self.clients.get(&e.id.0).is_none_or(|c| !c.in_flight))
     }
 
-    /// The budget holds, and who ran before comes in the order: decoding, then the rest.
+    /// The budget holds, and who ran before comes in the order: decoding, forced tokens, then the rest.
     pub fn check_rows(&self, step: &Step) {
         let rows: usize = step.entries.iter().map(|e| e.tokens.len()).sum();
         assert!(rows <= self.config.max_batched_tokens, "over the budget");
         let ran = step.entries.iter().filter_map(|e| {
             let client = self.clients.get(&e.id.0)?;
-            client
-                .next_row
-                .map(|_| (!client.is_decoding(), client.rank))
+            client.next_row.map(|_| (client.turn(), client.rank))
         });
         assert!(ran.is_sorted(), "decoding first, each by rank");
         for entry in &step.entries {

@@ -26,6 +26,8 @@ pub struct Client {
     pub in_flight: bool,
     /// What was guessed of it before the last plan.
     pub guess: Vec<u32>,
+    /// Tokens that the last step brought.
+    pub fresh: usize,
 }
 
 impl Client {
@@ -45,6 +47,7 @@ impl Client {
             started: false,
             in_flight: false,
             guess: Vec::new(),
+            fresh: 0,
         };
         // The salt stands before the first token.
         client.prints.push(mix(submission.salt.len() as u64 + 1));
@@ -78,6 +81,15 @@ impl Client {
     pub fn is_decoding(&self) -> bool {
         self.next_row
             .is_some_and(|row| row + 1 == self.tokens.len())
+    }
+
+    /// What goes first in a step: 0 for one row, 1 for a few forced tokens, 2 for the rest.
+    pub fn turn(&self) -> usize {
+        match self.next_row.map(|row| self.tokens.len() - row) {
+            Some(1) => 0,
+            Some(rows) if rows <= self.fresh.min(32) => 1,
+            _ => 2,
+        }
     }
 
     /// Tokens a prefix hit may skip.

@@ -10,7 +10,7 @@ use std::thread::{Builder, available_parallelism};
 use std::time::{Duration, Instant};
 
 use llguidance::api::TopLevelGrammar;
-use llguidance::{CancellationHandle, Matcher, ParserFactory};
+use llguidance::{CancellationHandle, Matcher, ParserFactory, panic_utils};
 
 use super::grammar::{Grammar, Offer};
 use super::guard;
@@ -155,10 +155,13 @@ impl Workshop {
     /// Compiles and takes the first step. `cancel` is filled when the step can be interrupted.
     fn compile(&self, text: &str, cancel: &OnceLock<CancellationHandle>) -> Outcome {
         guard::check(text).map_err(invalid)?;
-        let parser = self
-            .factory
-            .create_parser(TopLevelGrammar::from_lark(text.into()))
-            .map_err(|e| invalid(sentence(&e.to_string())))?;
+        // This catches panics without a word on stderr.
+        let create = AssertUnwindSafe(|| {
+            self.factory
+                .create_parser(TopLevelGrammar::from_lark(text.into()))
+        });
+        let parser =
+            panic_utils::catch_unwind(create).map_err(|e| invalid(sentence(&e.to_string())))?;
         let stats = parser.parser.lexer_stats();
         let mut matcher = Matcher::new(Ok(parser)).into_cancellable();
         if let Some(handle) = matcher.cancellation_handle() {

@@ -1,7 +1,7 @@
 //! What a JSON schema inside a grammar may not ask for, because compiling it would take seconds, gigabytes or the whole
 //! stack. Part of the guard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,9 @@ const LARGEST: usize = 256 << 10;
 /// References that may follow from one another; longer chains overflow the stack of the compiler.
 const CHAIN: usize = 64;
 /// Largest factor whose multiples are enforced: the automaton has a state for each remainder.
-const MULTIPLE: f64 = 10_000.0;
+const MULTIPLE: u64 = 10_000;
+/// Sum of all factors of a schema: each remainder of each takes half a kilobyte.
+const MULTIPLES: u64 = 50_000;
 /// Properties of one object that may be left out.
 const OPTIONAL: usize = 400;
 /// Values of an enumeration.
@@ -26,6 +28,7 @@ pub(super) fn check(schema: &Value, bytes: usize) -> Result<(), String> {
         return Err(format!("a schema is larger than {} kB", LARGEST >> 10));
     }
     objects(schema, &mut keywords)?;
+    multiples(schema)?;
     Chains {
         root: schema,
         known: HashMap::new(),
@@ -53,12 +56,6 @@ fn objects<'a>(
 }
 
 fn keywords(schema: &Map<String, Value>) -> Result<(), String> {
-    let number = |key: &str| schema.get(key).and_then(Value::as_f64);
-    if number("multipleOf").is_some_and(|n| digits(n) > MULTIPLE) {
-        return Err(format!(
-            "multipleOf can be enforced up to {MULTIPLE} (digits counted without the decimal point)"
-        ));
-    }
     for key in ["minLength", "maxLength"] {
         if schema
             .get(key)
@@ -76,7 +73,7 @@ fn keywords(schema: &Map<String, Value>) -> Result<(), String> {
     if let Some(Value::Object(properties)) = schema.get("properties") {
         let required = match schema.get("required") {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => std::collections::HashSet::new(),
+            _ => HashSet::new(),
         };
         let optional = properties.keys().filter(|k| !required.contains(k.as_str()));
         if optional.count() > OPTIONAL {
@@ -94,16 +91,53 @@ fn keywords(schema: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// The factor as an integer, its decimal point moved out: 0.25 counts as 25.
-fn digits(number: f64) -> f64 {
-    let text = format!("{number}");
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let whole = if text.contains('.') {
-        digits.as_str()
-    } else {
-        text.as_str()
-    };
-    whole.parse::<f64>().unwrap_or(f64::INFINITY).abs()
+/// Checks factors: each, and all together where schemas may be merged.
+fn multiples(schema: &Value) -> Result<(), String> {
+    let mut factors: Vec<(u64, u32)> = Vec::new();
+    let mut merges = false;
+    objects(schema, &mut |map| {
+        merges |= map.contains_key("allOf") || map.contains_key("$ref");
+        if let Some(Value::Number(number)) = map.get("multipleOf") {
+            factors.push(decimal(number.as_f64().unwrap_or(f64::INFINITY)));
+        }
+        Ok(())
+    })?;
+    if factors.iter().any(|&(digits, _)| digits > MULTIPLE) {
+        return Err(format!(
+            "multipleOf can be enforced up to {MULTIPLE} (digits counted without the decimal point)"
+        ));
+    }
+    let distinct: BTreeSet<u64> = factors.iter().map(|f| f.0).collect();
+    if distinct.iter().sum::<u64>() > MULTIPLES {
+        return Err(format!(
+            "the different multipleOf of a schema may add up to {MULTIPLES}"
+        ));
+    }
+    let places = factors.iter().map(|f| f.1).max().unwrap_or(0);
+    let common = factors.iter().try_fold(1u64, |common, &(digits, own)| {
+        let digits = digits
+            .max(1)
+            .checked_mul(10u64.checked_pow(places - own)?)?;
+        (common / divisor(common, digits)).checked_mul(digits)
+    });
+    if merges && factors.len() > 1 && common.is_none_or(|common| common > MULTIPLE) {
+        return Err(format!(
+            "the multipleOf of schemas with allOf or $ref can be enforced up to a common multiple of {MULTIPLE}"
+        ));
+    }
+    Ok(())
+}
+
+fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
+}
+
+/// A number as an integer and how many of its digits stand after the decimal point: 0.25 is 25 and 2.
+fn decimal(number: f64) -> (u64, u32) {
+    let text = format!("{}", number.abs());
+    let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
+    let digits = format!("{whole}{places}").parse().unwrap_or(u64::MAX);
+    (digits, places.len() as u32)
 }
 
 /// Longest chains of references by the object they start from.
@@ -188,10 +222,22 @@ mod tests {
             ),
             (json!({"allOf": [{"multipleOf": 1234.56}]}), "multipleOf"),
             (
+                json!({"allOf": [{"multipleOf": 9_973}, {"multipleOf": 9_967}]}),
+                "multipleOf",
+            ),
+            (
+                json!({"$ref": "#/$defs/a", "multipleOf": 1e-9, "$defs": {"a": {"multipleOf": 7}}}),
+                "multipleOf",
+            ),
+            (
                 json!({"properties": {"a": {"maxLength": 100_000}}}),
                 "maxLength",
             ),
             (json!({"minLength": 1_000_000}), "minLength"),
+            (
+                json!({"items": (0..20).map(|n| json!({"multipleOf": 9_000 + n})).collect::<Vec<_>>()}),
+                "multipleOf",
+            ),
             (values(10_001), "enum"),
             (optional(401), "not required"),
             (json!({"pattern": "^(a{1000}){1000}$"}), "pattern"),
@@ -208,6 +254,8 @@ mod tests {
             json!({"multipleOf": 0.01}),
             json!({"multipleOf": 1e-9}),
             json!({"multipleOf": 10_000}),
+            json!({"allOf": [{"multipleOf": 0.01}, {"multipleOf": 5}, {"multipleOf": 0.5}]}),
+            json!({"properties": {"a": {"multipleOf": 9_973}, "b": {"multipleOf": 9_967}}}),
             json!({"const": {"multipleOf": 999_983}}),
             json!({"properties": {"multipleOf": {"type": "string"}, "enum": {}, "pattern": {}}}),
             values(10_000),

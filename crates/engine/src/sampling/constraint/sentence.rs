@@ -10,11 +10,19 @@ pub(super) fn sentence(error: &str) -> String {
     if line.starts_with("panic:") {
         return "it is too complex".into();
     }
-    let line = line
-        .split("; following special tokens")
-        .next()
-        .unwrap_or(line);
+    // An excerpt of the pattern follows; what is wrong with it stands last.
+    if line.ends_with("regex parse error:") {
+        let last = error.lines().rfind(|l| l.starts_with("error: "));
+        let reason = last.and_then(|l| l.strip_prefix("error: "));
+        return format!(
+            "a pattern is no regular expression it knows: {}",
+            reason.unwrap_or("syntax error")
+        );
+    }
     let mut text = line.trim();
+    for tail in ["; following special tokens", " (at \"", " at line "] {
+        text = text.split(tail).next().unwrap_or(text);
+    }
     while let Some(rest) = without_position(text) {
         text = rest;
     }
@@ -28,8 +36,11 @@ pub(super) fn sentence(error: &str) -> String {
     text[..end].to_string()
 }
 
-/// What follows `at 1(8): ` or `1(8): `.
+/// What follows `at 1(8): `, `1(8): ` or `at EOF: `.
 fn without_position(text: &str) -> Option<&str> {
+    if let Some(rest) = text.strip_prefix("at EOF: ") {
+        return Some(rest);
+    }
     let text = text.strip_prefix("at ").unwrap_or(text);
     let digits = |text: &'_ str| text.find(|c: char| !c.is_ascii_digit()).filter(|&n| n > 0);
     let rest = text[digits(text)?..].strip_prefix('(')?;
@@ -47,7 +58,15 @@ mod tests {
                 "at 1(8): failed to compile JSON schema: Unimplemented keys: [\"not\"]\nstart: %json {…}\n  ^",
                 "failed to compile JSON schema: Unimplemented keys: [\"not\"]",
             ),
-            ("1(12): expecting rule", "expecting rule"),
+            (
+                "1(12): expecting rule (at \"\\n\" ('\\n'))",
+                "expecting rule",
+            ),
+            ("at EOF: at EOF: unexpected", "unexpected"),
+            (
+                "failed to compile JSON schema: regex parse error:\n    (a\n    ^\nerror: unclosed group\n",
+                "a pattern is no regular expression it knows: unclosed group",
+            ),
             (
                 "at 3(4): at 1(1): duplicate rule: \"a\"",
                 "duplicate rule: \"a\"",

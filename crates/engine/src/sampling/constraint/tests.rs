@@ -1,5 +1,7 @@
 //! Grammars over a small byte-level vocabulary: what is offered, what a generation makes of it, and hostile input.
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
