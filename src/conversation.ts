@@ -38,6 +38,8 @@ export interface ThinkingBudget {
   tokens: number
   /** `soft` closes with the model's own sentence, `hard` with the end token alone. */
   dialect: 'soft' | 'hard'
+  /** It stands for an effort, which some models know by its name. */
+  isEffort?: boolean
 }
 
 /** A shape the answer is asked to have, as families that say so in the prompt show it. */
@@ -80,9 +82,11 @@ export interface RenderedPrompt {
   date?: string
 }
 
-/** What the engine must know of a family's thought to count and bound it. All strings are control tokens' names. */
+/** What the engine must know of a family's thought to count and bound it; texts in which control tokens count. */
 export interface ThoughtMarkers {
   start: string
+  /** The part of `start` after which the model decides whether to think; by default there is none. */
+  startUntilChoice?: string
   end: string
   reflectStart?: string
   reflectEnd?: string
@@ -92,6 +96,16 @@ export interface ThoughtMarkers {
   closing: string
   closingInReflection: string
   closingHard: string
+  /** What follows a forced closing, and begins an answer without a thought: all of it where no tool may be called. */
+  afterClosing?: string
+  afterClosingWithTools?: string
+  /** A reply has one thought at most; else several share the budget. */
+  once: boolean
+  /** Efforts are for the model to understand and no budgets, but for that of no thought. */
+  knowsEfforts: boolean
+  /** Where replies are messages with headers: what begins their content, and the control tokens that end it. */
+  content?: string
+  contentEnds?: string
 }
 
 /** One model family: turns a conversation into a prompt and output into events. */

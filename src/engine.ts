@@ -29,7 +29,10 @@ export interface Sampling {
 
 /** How the engine counts and bounds a thought; token ids, see ThoughtMarkers for the strings. */
 export interface Thought {
-  start: number
+  /** These tokens in a row open a thought. */
+  start: number[]
+  /** Index in `start` of the token that is banned where there may be none. */
+  choice: number
   end: number
   reflectStart?: number
   reflectEnd?: number
@@ -40,6 +43,13 @@ export interface Thought {
   budget?: number
   closing: number[]
   closingInReflection: number[]
+  /** Forced after a forced closing; with budget 0 also where the prompt ends inside it. */
+  afterClosing: number[]
+  /** Under a budget, a closed thought is not opened again. */
+  once: boolean
+  /** Where answers are messages: the token that begins their content, and those that end it. */
+  content?: number
+  contentEnds: number[]
 }
 
 /** A compiled grammar over the whole generation; opaque, and good for any number of requests to its engine. */

@@ -1,5 +1,5 @@
 // Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
-import type { ThoughtMarkers } from './conversation.ts'
+import type { ThinkingBudget, ThoughtMarkers } from './conversation.ts'
 import type { Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
 
@@ -54,9 +54,8 @@ export const choicesOf = (prompt: Uint32Array, sampling: Sampling, n: number): S
 const thoughts = new WeakMap<Engine, Promise<{ [key in keyof ThoughtMarkers]?: Uint32Array }>>()
 
 const encodeMarkers = async (engine: Engine, markers: ThoughtMarkers) => {
-  const entries = Object.entries(markers).map(
-    async ([key, text]) => [key, await engine.encodePrompt(text as string)] as const
-  )
+  const texts = Object.entries(markers).filter(([, text]) => typeof text === 'string')
+  const entries = texts.map(async ([key, text]) => [key, await engine.encodePrompt(text)] as const)
   return Object.fromEntries(await Promise.all(entries))
 }
 
@@ -64,8 +63,8 @@ const encodeMarkers = async (engine: Engine, markers: ThoughtMarkers) => {
 export const thoughtOf = async (
   engine: Engine,
   markers: ThoughtMarkers,
-  budget: { tokens: number; dialect: 'soft' | 'hard' },
-  openInPrompt: boolean
+  budget: ThinkingBudget,
+  { openInPrompt, mayCall }: { openInPrompt: boolean; mayCall: boolean }
 ): Promise<Thought> => {
   let encoding = thoughts.get(engine)
   if (!encoding) {
@@ -77,17 +76,22 @@ export const thoughtOf = async (
   const hard = budget.dialect === 'hard'
   const tokens = (key: keyof ThoughtMarkers): number[] => [...(ids[key] ?? [])]
   const one = (key: keyof ThoughtMarkers): number | undefined => ids[key]?.[0]
-  const optional = (['reflectStart', 'reflectEnd', 'callStart', 'callEnd'] as const)
+  const optional = (['reflectStart', 'reflectEnd', 'callStart', 'callEnd', 'content'] as const)
     .map((key) => [key, one(key)] as const)
     .filter(([, id]) => id !== undefined)
+  const bounded = budget.tokens === 0 || !(budget.isEffort && markers.knowsEfforts)
   return {
-    start: one('start') ?? 0,
+    start: tokens('start'),
+    choice: tokens('startUntilChoice').length,
     end: one('end') ?? 0,
     ...Object.fromEntries(optional),
     openInPrompt,
-    ...(budget.tokens < 0 ? {} : { budget: budget.tokens }),
+    ...(budget.tokens < 0 || !bounded ? {} : { budget: budget.tokens }),
     closing: tokens(hard ? 'closingHard' : 'closing'),
     closingInReflection: tokens(hard ? 'closingHard' : 'closingInReflection'),
+    afterClosing: tokens(mayCall ? 'afterClosingWithTools' : 'afterClosing'),
+    once: markers.once,
+    contentEnds: tokens('contentEnds'),
   }
 }
 

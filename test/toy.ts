@@ -98,6 +98,8 @@ export const toyFamily: Family = {
     closing: `\n${REFLECT}enough${REFLECT_END}\n${THINK_END}`,
     closingInReflection: `${REFLECT_END}\n${THINK_END}`,
     closingHard: THINK_END,
+    once: true,
+    knowsEfforts: false,
   },
   template: () => ({ render }),
   parser: toyParser,

@@ -112,7 +112,8 @@ const answerOf = async function* (
     )
   const budget = { tokens: thinkingBudget, dialect: 'soft' } as const
   const sampling = { ...GREEDY, maxTokens: Math.min(maxNewTokens, left) }
-  const thought = family.thought && (await thoughtOf(engine, family.thought, budget, open))
+  const standing = { openInPrompt: open, mayCall: false }
+  const thought = family.thought && (await thoughtOf(engine, family.thought, budget, standing))
   yield* runSequences(
     {
       engine,

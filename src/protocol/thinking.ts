@@ -70,7 +70,8 @@ export const budgetOf = (
     if (value !== undefined && value !== null)
       return { tokens: count(value, path.join('.'), maxModelLen), dialect }
   }
-  if (effort !== undefined) return { tokens: EFFORTS[effort] ?? -1, dialect: 'soft' }
+  if (effort !== undefined)
+    return { tokens: EFFORTS[effort] ?? -1, dialect: 'soft', isEffort: true }
   const standing = defaults.thinking_budget
   if (standing !== undefined && standing !== null)
     return { tokens: count(standing, 'thinking_budget', maxModelLen), dialect: 'soft' }

@@ -97,7 +97,11 @@ export const runOf = async (
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
   const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
   const controls = new Map(family.controlTokens.map((name) => [engine.tokenId(name), name]))
-  const opens = prompt.start === 'reasoning'
+  const { tools, toolChoice, budget } = conversation
+  const standing = {
+    openInPrompt: prompt.start === 'reasoning',
+    mayCall: tools.length > 0 && toolChoice !== 'none',
+  }
   return {
     engine,
     sequences: choicesOf(ids, sampling, request.n ?? 1),
@@ -109,7 +113,7 @@ export const runOf = async (
     controlName: (id) => controls.get(id),
     ...(cacheSalt === undefined ? {} : { cacheSalt }),
     ...(family.thought
-      ? { thought: await thoughtOf(engine, family.thought, conversation.budget, opens) }
+      ? { thought: await thoughtOf(engine, family.thought, budget, standing) }
       : {}),
   }
 }

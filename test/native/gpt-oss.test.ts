@@ -1,6 +1,8 @@
 // gpt-oss on random weights: harmony in, whatever comes out read by control tokens, streamed and plain alike.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { EngineRequest } from '../../src/engine.ts'
 import { ARCHITECTURES } from '../../src/families/index.ts'
+import { thoughtOf } from '../../src/run.ts'
 import { type Running, serveFolder, tinyModel } from './tiny.ts'
 
 const { family } = ARCHITECTURES.GptOssForCausalLM!
@@ -79,4 +81,77 @@ test('what a user writes never becomes a control token', async () => {
   const count = (name: string): number =>
     ids.filter((id) => id === server.engine.tokenId(name)).length
   expect([count('<|start|>'), count('<|message|>'), count('<|end|>')]).toEqual([3, 2, 2])
+})
+
+/** Ids generated after a prompt's text, under a thinking budget of so many tokens. */
+const generated = async (prompt: string, tokens: number, mayCall: boolean, lark?: string) => {
+  const { engine } = server
+  const openInPrompt = prompt.endsWith('<|message|>')
+  const thought = await thoughtOf(
+    engine,
+    family.thought!,
+    { tokens, dialect: 'soft' },
+    { openInPrompt, mayCall }
+  )
+  const sampling: EngineRequest['sampling'] = {
+    temperature: 1,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    seed: 5,
+    minTokens: 0,
+    maxTokens: 60,
+    ignoreEos: true,
+    stopTokenIds: [],
+    stopStrings: [],
+    includeStop: false,
+    badWords: [],
+  }
+  const request: EngineRequest = {
+    prompt: await engine.encodePrompt(prompt),
+    sampling,
+    thought,
+    priority: 0,
+    tenant: 0,
+  }
+  if (lark) request.constraint = await engine.compileConstraint(lark)
+  let [text, reasoning] = ['', 0]
+  for await (const output of engine.generate(request)) {
+    text += engine.decode(output.tokens.map((token) => token.id))
+    reasoning = output.finish?.reasoningTokens ?? reasoning
+  }
+  return { text, reasoning }
+}
+
+const START = '<|start|>assistant'
+const THOUGHT = '<|channel|>analysis<|message|>'
+const ANSWER = '<|channel|>final<|message|>'
+
+test('a used-up thinking budget ends the thought and goes on with an answer', async () => {
+  const open = await generated(`${START}${THOUGHT}`, 9, false)
+  expect(open.reasoning).toBe(9)
+  expect(open.text).toContain(`<|end|>${START}${ANSWER}`)
+  // Tools may be called on the way, so the channel is the model's choice; it may only not think again.
+  const free = await generated(`${START}${THOUGHT}`, 9, true)
+  expect(free.text).toContain(`<|end|>${START}<|channel|>`)
+  expect(free.text).not.toContain(`${START}<|channel|>a`)
+  const none = await generated(START, 0, false)
+  expect(none.text.startsWith(ANSWER)).toBe(true)
+  expect(none.reasoning).toBe(0)
+})
+
+test('a budget and a grammar agree', async () => {
+  const lark = `start: <|channel|> "analysis" <|message|> TEXT <|end|> <|start|> "assistant" <|channel|> "final" <|message|> /[ab]{5}/
+TEXT: /(.|\\n)*/`
+  for (const budget of [1, 7, 20]) {
+    // oxlint-disable-next-line no-await-in-loop
+    const { text, reasoning } = await generated(START, budget, false, lark)
+    expect(reasoning).toBeLessThanOrEqual(budget)
+    expect(text.startsWith(THOUGHT)).toBe(true)
+    expect(text).toMatch(/<\|end\|><\|start\|>assistant<\|channel\|>final<\|message\|>[ab]{5}$/)
+  }
 })

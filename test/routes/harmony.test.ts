@@ -101,3 +101,29 @@ describe('gpt-oss in chat', () => {
     expect(body.error.param).toBe('messages[0].tool_call_id')
   })
 })
+
+describe('the thinking budget of gpt-oss', () => {
+  const budget = async (fields: object) => {
+    const { chat, engine } = over({ steps: [`${THOUGHT}<|channel|>final<|message|>Yes`] })
+    const { status } = await chat(fields)
+    expect(status).toBe(200)
+    return engine.requests[0]?.request.thought
+  }
+
+  it("is what a request says, and an effort is the model's own affair", async () => {
+    expect(await budget({ thinking_budget: 64 })).toMatchObject({ budget: 64, once: false })
+    expect(await budget({ thinking_token_budget: 64 })).toMatchObject({ budget: 64 })
+    expect(await budget({ reasoning_effort: 'low' })).not.toHaveProperty('budget')
+    expect(await budget({ reasoning_effort: 'none' })).toMatchObject({ budget: 0 })
+    expect(await budget({})).not.toHaveProperty('budget')
+  })
+
+  it('is followed by the answer, or by a choice where tools may be called', async () => {
+    const [plain, called] = [await budget({}), await budget({ tools })]
+    const [after, choice] = [plain?.afterClosing ?? [], called?.afterClosing ?? []]
+    expect(after.slice(0, choice.length)).toEqual(choice)
+    expect(after.length).toBeGreaterThan(choice.length)
+    expect(plain?.start.slice(0, plain.choice)).toEqual(choice)
+    expect(await budget({ tools, tool_choice: 'none' })).toMatchObject({ afterClosing: after })
+  })
+})

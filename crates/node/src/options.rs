@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{BigInt, ExternalRef, Uint32Array};
 use napi_derive::napi;
 use seed_engine::engine::LoadOptions;
 use seed_engine::request::Request;
-use seed_engine::sampling::{Grammar, SamplingParams, ThoughtSpec};
+use seed_engine::sampling::{Grammar, Messages, SamplingParams, ThoughtSpec};
 use seed_engine::text::{Piece, Tokenizer};
 use seed_engine::weights::StorageDType;
 
@@ -122,9 +122,10 @@ pub struct SamplingObject {
 }
 
 /// See `Thought` in src/engine.ts.
-#[napi(object)]
+#[napi(object, object_to_js = false)]
 pub struct ThoughtObject {
-    pub start: u32,
+    pub start: Vec<u32>,
+    pub choice: u32,
     pub end: u32,
     pub reflect_start: Option<u32>,
     pub reflect_end: Option<u32>,
@@ -134,6 +135,35 @@ pub struct ThoughtObject {
     pub budget: Option<u32>,
     pub closing: Vec<u32>,
     pub closing_in_reflection: Vec<u32>,
+    pub after_closing: Vec<u32>,
+    pub once: bool,
+    pub content: Option<u32>,
+    pub content_ends: Vec<u32>,
+}
+
+impl ThoughtObject {
+    fn into_spec(self) -> Result<ThoughtSpec, String> {
+        if self.choice as usize >= self.start.len() {
+            return Err("the thought's start needs a token at its choice".into());
+        }
+        let ends = self.content_ends;
+        Ok(ThoughtSpec {
+            start: self.start,
+            choice: self.choice as usize,
+            end: self.end,
+            reflect_start: self.reflect_start,
+            reflect_end: self.reflect_end,
+            call_start: self.call_start,
+            call_end: self.call_end,
+            open_in_prompt: self.open_in_prompt,
+            budget: self.budget,
+            closing: self.closing,
+            closing_in_reflection: self.closing_in_reflection,
+            after_closing: self.after_closing,
+            forbid_second: self.once,
+            messages: self.content.map(|content| Messages { content, ends }),
+        })
+    }
 }
 
 /// See `EngineRequest` in src/engine.ts; `id` is chosen by native.ts.
@@ -182,19 +212,7 @@ impl RequestObject {
                 bad_words: s.bad_words,
                 allowed_token_ids: s.allowed_token_ids,
             },
-            thought: self.thought.map(|t| ThoughtSpec {
-                start: vec![t.start],
-                end: t.end,
-                reflect_start: t.reflect_start,
-                reflect_end: t.reflect_end,
-                call_start: t.call_start,
-                call_end: t.call_end,
-                open_in_prompt: t.open_in_prompt,
-                budget: t.budget,
-                closing: t.closing,
-                closing_in_reflection: t.closing_in_reflection,
-                forbid_second: true,
-            }),
+            thought: self.thought.map(ThoughtObject::into_spec).transpose()?,
             constraint: self.constraint.map(|grammar| Arc::clone(&*grammar)),
             cache_salt: self.cache_salt.unwrap_or_default().into_bytes(),
             priority: self.priority,

@@ -9,6 +9,7 @@ import {
   END,
   MESSAGE,
   SILENT_TOKENS,
+  START,
   STOP_TOKENS,
 } from './tokens.ts'
 
@@ -25,8 +26,21 @@ export const gptOssFamily = (options: Partial<GptOssOptions> = {}): Family => ({
   controlTokens: CONTROL_TOKENS,
   silentTokens: [BEGIN, ...SILENT_TOKENS],
   stopTokens: STOP_TOKENS,
-  // A thought is a channel, not a pair of tags, so the engine cannot count it by its ends.
-  thought: null,
+  thought: {
+    // A message on this channel to a tool is no thought: its header says more.
+    start: `${START}assistant${CHANNEL}analysis${MESSAGE}`,
+    startUntilChoice: `${START}assistant${CHANNEL}`,
+    end: END,
+    closing: END,
+    closingInReflection: END,
+    closingHard: END,
+    afterClosing: `${START}assistant${CHANNEL}final${MESSAGE}`,
+    afterClosingWithTools: `${START}assistant${CHANNEL}`,
+    once: false,
+    knowsEfforts: true,
+    content: MESSAGE,
+    contentEnds: `${START}${CHANNEL}${END}`,
+  },
   thoughtTags: { start: `${CHANNEL}analysis${MESSAGE}`, end: END },
   // Harmony is the only prompt these models know; the checkpoint's own template is left aside.
   template: () => gptOssTemplate({ currentDate: today, ...options }),

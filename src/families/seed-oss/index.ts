@@ -32,6 +32,8 @@ export const seedOss: Family = {
     closing: `\n${REFLECT}${EXHAUSTED}${REFLECT_END}\n${THINK_END}`,
     closingInReflection: `${REFLECT_END}\n${THINK_END}`,
     closingHard: THINK_END,
+    once: true,
+    knowsEfforts: false,
   },
   thoughtTags: { start: THINK, end: THINK_END },
   template: seedOssTemplate,

@@ -1,6 +1,9 @@
 //! The thinking budget of one sequence: counts the thought's tokens, closes it when the budget is used up, and keeps it
 //! closed. Called by `Generation` before and after each token. The rules are numbers 4 to 10 of the Seed-OSS notes on
 //! the budget; vLLM and llama.cpp each miss some of them (forced into tool calls, thinking again, broken characters).
+//!
+//! A thought is what stands between two markers (Seed-OSS: one token each), or the content of a message with a certain
+//! header (harmony: `<|start|>assistant<|channel|>analysis<|message|>` to `<|end|>`).
 
 use crate::text::{Utf8Tail, Vocabulary};
 
@@ -13,8 +16,10 @@ pub const CALL_WAIT: u32 = 512;
 /// How a model marks its thought, and how much of it the request allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThoughtSpec {
-    /// Any of these tokens opens a thought; usually one.
+    /// These tokens in a row open a thought.
     pub start: Vec<u32>,
+    /// Where in `start` the model decides to think: this token is banned after those before it when it may not.
+    pub choice: usize,
     /// Closes it.
     pub end: u32,
     /// Opens a reflection inside the thought.
@@ -33,8 +38,21 @@ pub struct ThoughtSpec {
     pub closing: Vec<u32>,
     /// Forced instead while a reflection is open; empty = the same as `closing`.
     pub closing_in_reflection: Vec<u32>,
+    /// Forced after a closing that was forced; with a budget of 0 also where the prompt ends inside it.
+    pub after_closing: Vec<u32>,
     /// Under a budget, a closed thought is not opened again.
     pub forbid_second: bool,
+    /// Where the answer stands in what is generated; `None` = all but the thought.
+    pub messages: Option<Messages>,
+}
+
+/// Messages with headers, as harmony has them: only what they hold is answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// Ends a header: what follows is content.
+    pub content: u32,
+    /// Any of these ends the content, or begins the next header where the model forgot to end it.
+    pub ends: Vec<u32>,
 }
 
 impl ThoughtSpec {
@@ -50,8 +68,11 @@ impl ThoughtSpec {
             .iter()
             .chain(&self.closing)
             .chain(&self.closing_in_reflection)
+            .chain(&self.after_closing)
+            .chain(self.messages.iter().flat_map(|m| &m.ends))
             .copied()
             .chain([self.end])
+            .chain(self.messages.iter().map(|m| m.content))
             .chain(single.into_iter().flatten())
     }
 }
@@ -61,8 +82,8 @@ impl ThoughtSpec {
 pub(super) struct Wish {
     /// This token and no other.
     pub(super) force: Option<u32>,
-    /// No token that opens a thought.
-    pub(super) ban_start: bool,
+    /// Not this token, which would open a thought.
+    pub(super) ban: Option<u32>,
     /// No token that ends generation: an answer has to follow.
     pub(super) ban_ends: bool,
 }
@@ -79,7 +100,11 @@ pub(super) struct Thought {
     character: Utf8Tail,
     waited_for_call: u32,
     waited_for_character: u32,
-    /// Tokens of the closing still to come, last first.
+    /// The last tokens, as far as they may begin `start`.
+    recent: Vec<u32>,
+    /// Inside the content of a message.
+    in_content: bool,
+    /// Tokens still to be forced, last first.
     closing: Vec<u32>,
     forced: bool,
     just_forced: bool,
@@ -105,18 +130,31 @@ impl Thought {
             character: Utf8Tail::default(),
             waited_for_call: 0,
             waited_for_character: 0,
+            recent: Vec::new(),
+            in_content: true,
             closing: Vec::new(),
             forced: false,
             just_forced: false,
         };
+        for &id in &prompt[prompt.len().saturating_sub(thought.spec.start.len())..] {
+            thought.remember(id);
+        }
+        if let Some(messages) = &thought.spec.messages {
+            let marks = |id: &&u32| **id == messages.content || messages.ends.contains(id);
+            thought.in_content = prompt.iter().rev().find(marks) == Some(&messages.content);
+        }
         if thought.open {
             // The prompt's own part of the thought does not count, but it may have left a block open.
-            let start = prompt
-                .iter()
-                .rposition(|id| thought.spec.start.contains(id));
-            for &id in start.map_or(&[][..], |at| &prompt[at + 1..]) {
-                thought.follow_blocks(id);
-            }
+            let start = &thought.spec.start;
+            let mut windows = prompt.windows(start.len().max(1));
+            let at = windows.rposition(|window| window == start);
+            let own = at.map_or(&[][..], |at| &prompt[at + start.len()..]);
+            own.iter().for_each(|&id| thought.follow_blocks(id));
+        } else if thought.spec.budget == Some(0) {
+            let after = &thought.spec.after_closing;
+            let begun = (1..=after.len()).rfind(|&n| prompt.ends_with(&after[..n]));
+            thought.closing = begun.map_or_else(Vec::new, |n| after[n..].to_vec());
+            thought.closing.reverse();
         }
         thought
     }
@@ -131,14 +169,9 @@ impl Thought {
         self.count
     }
 
-    /// Whether this token would open a thought now.
-    pub(super) fn opens(&self, id: u32) -> bool {
-        !self.open && self.spec.start.contains(&id)
-    }
-
-    /// Tokens that open a thought.
-    pub(super) fn starts(&self) -> &[u32] {
-        &self.spec.start
+    /// Whether the next token, if it is text, belongs to the answer: neither to a thought nor to a header.
+    pub(super) fn is_answer(&self) -> bool {
+        !self.open && (self.spec.messages.is_none() || self.in_content)
     }
 
     /// What must hold for the next token. Call it once a token: waiting is counted here.
@@ -146,14 +179,7 @@ impl Thought {
         let Some(budget) = self.spec.budget else {
             return Wish::default();
         };
-        if !self.open {
-            return Wish {
-                force: None,
-                ban_start: budget == 0 || (self.ended && self.spec.forbid_second),
-                ban_ends: self.just_forced,
-            };
-        }
-        if self.closing.is_empty() && self.count >= budget && !self.waits() {
+        if self.open && self.closing.is_empty() && self.count >= budget && !self.waits() {
             self.closing = if self.in_reflection {
                 self.spec.closing_in_reflection.clone()
             } else {
@@ -162,13 +188,27 @@ impl Thought {
             self.closing.reverse();
             self.forced = true;
         }
+        if let Some(&id) = self.closing.last() {
+            return Wish {
+                force: Some(id),
+                ..Wish::default()
+            };
+        }
+        if self.open {
+            return Wish::default();
+        }
+        let enough = self.count >= budget || (self.ended && self.spec.forbid_second);
+        let (before, choice) = self.spec.start.split_at(self.spec.choice);
         Wish {
-            force: self.closing.pop(),
-            ..Wish::default()
+            force: None,
+            ban: (enough && self.recent.ends_with(before))
+                .then(|| choice.first().copied())
+                .flatten(),
+            ban_ends: self.just_forced,
         }
     }
 
-    /// The grammar refuses the closing: the bare end of the thought remains, which also drops the closing's rest.
+    /// The grammar refuses what would be forced: of a closing the bare end of the thought remains.
     pub(super) fn skip_closing(&mut self) -> Option<u32> {
         self.closing.clear();
         self.open.then_some(self.spec.end)
@@ -176,8 +216,10 @@ impl Thought {
 
     /// The grammar does not let the thought end here: the budget cannot be kept.
     pub(super) fn give_up(&mut self) {
-        self.spec.budget = None;
-        self.forced = false;
+        if self.open {
+            self.spec.budget = None;
+            self.forced = false;
+        }
     }
 
     /// Whether a used-up thought must go on for one more token.
@@ -196,25 +238,56 @@ impl Thought {
     /// Takes the token that was chosen, unless it ended generation.
     pub(super) fn observe(&mut self, id: u32, vocabulary: &Vocabulary) {
         self.just_forced = false;
-        if !self.open {
-            if self.opens(id) {
-                self.open = true;
-                self.in_reflection = false;
-                self.in_call = false;
-                self.character = Utf8Tail::default();
-            }
-            return;
-        }
-        if id == self.spec.end {
-            self.open = false;
-            self.ended = true;
-            self.just_forced = std::mem::take(&mut self.forced);
+        self.remember(id);
+        let as_forced = self.closing.last() == Some(&id);
+        if as_forced {
+            self.closing.pop();
+        } else {
             self.closing.clear();
-            return;
         }
-        self.count += 1;
-        self.follow_blocks(id);
-        self.character.feed(vocabulary.bytes(id));
+        let breaks = match &self.spec.messages {
+            Some(messages) if id == messages.content => {
+                self.in_content = true;
+                false
+            }
+            Some(messages) => messages.ends.contains(&id),
+            None => false,
+        };
+        self.in_content &= !breaks;
+        if self.open {
+            if id == self.spec.end || breaks {
+                self.close();
+            } else {
+                self.count += 1;
+                self.follow_blocks(id);
+                self.character.feed(vocabulary.bytes(id));
+            }
+        } else if !self.recent.is_empty() && self.recent == self.spec.start {
+            self.open = true;
+            self.in_reflection = false;
+            self.in_call = false;
+            self.character = Utf8Tail::default();
+        } else {
+            self.just_forced = as_forced && self.closing.is_empty();
+        }
+    }
+
+    fn close(&mut self) {
+        self.open = false;
+        self.ended = true;
+        self.closing.clear();
+        if std::mem::take(&mut self.forced) {
+            self.closing.extend(self.spec.after_closing.iter().rev());
+            self.just_forced = self.closing.is_empty();
+        }
+    }
+
+    /// Keeps as many tokens as `start` has.
+    fn remember(&mut self, id: u32) {
+        self.recent.push(id);
+        if self.recent.len() > self.spec.start.len() {
+            self.recent.remove(0);
+        }
     }
 
     fn follow_blocks(&mut self, id: u32) {

@@ -271,10 +271,6 @@ impl Generation {
     }
 
     fn choose(&mut self, logits: &mut [f32], wish: Wish) -> Result<u32, SampleError> {
-        let starts = match (&self.thought, wish.ban_start) {
-            (Some(thought), true) => thought.starts(),
-            _ => &[],
-        };
         let ends = if wish.ban_ends || self.generated < self.params.min_tokens {
             [&self.params.eos_ids[..], &self.params.stop_token_ids[..]]
         } else if self.guide.is_some() && self.params.ignore_eos {
@@ -283,7 +279,7 @@ impl Generation {
         } else {
             [&[][..], &[]]
         };
-        let bans = starts.iter().chain(ends.into_iter().flatten()).copied();
+        let bans = ends.into_iter().flatten().copied().chain(wish.ban);
         let unmasked: Vec<(u32, f32)> = match self.guide {
             Some(_) => ends
                 .into_iter()
@@ -313,6 +309,7 @@ impl Generation {
         self.generated += 1;
         self.seen.push(id);
         let in_thought = self.thought.as_ref().is_some_and(Thought::is_open);
+        let in_answer = self.thought.as_ref().is_none_or(Thought::is_answer);
         let armed = self.generated >= self.params.min_tokens;
         let end = self.end_token(id).filter(|_| armed);
         if end.is_none()
@@ -329,7 +326,8 @@ impl Generation {
             (None, _) if is_eos => Text::Apart(&[]),
             (None, true) => Text::Apart(bytes),
             (None, false) if vocabulary.is_control(id) => Text::Control(bytes),
-            (None, false) => Text::Answer(bytes),
+            (None, false) if in_answer => Text::Answer(bytes),
+            (None, false) => Text::Apart(bytes),
         };
         let (mut out, stop) = self.stops.push(chosen, text, armed);
         let length = || (self.generated >= self.params.max_tokens).then_some(Finish::Length);

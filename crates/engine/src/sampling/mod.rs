@@ -15,7 +15,7 @@ mod random;
 mod sampler;
 mod stop;
 
-pub use budget::{CALL_WAIT, ThoughtSpec, UTF8_WAIT};
+pub use budget::{CALL_WAIT, Messages, ThoughtSpec, UTF8_WAIT};
 pub use constraint::{Compiler, Grammar, Reply};
 pub use generation::{Finish, Generation, Next, Released, SampleError};
 pub use logprobs::{LOGPROB_FLOOR, TokenLogprob, prompt_logprobs};

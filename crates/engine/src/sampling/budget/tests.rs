@@ -3,7 +3,6 @@
 use super::*;
 use crate::text::VocabularyEntry as Entry;
 
-const EOS: u32 = 0;
 const START: u32 = 1;
 const END: u32 = 2;
 const REFLECT: u32 = 3;
@@ -49,6 +48,7 @@ fn spec(budget: Option<u32>, open: bool) -> ThoughtSpec {
         closing: vec![REFLECT, WORD, REFLECT_END, END],
         closing_in_reflection: vec![REFLECT_END, END],
         forbid_second: true,
+        ..ThoughtSpec::default()
     }
 }
 
@@ -89,11 +89,11 @@ fn a_used_up_budget_forces_the_closing_and_then_an_answer() {
     assert_eq!(said, [START, WORD, WORD, REFLECT, WORD, REFLECT_END, END]);
     assert_eq!(thought.count(), 5);
     let first = thought.wish();
-    assert!(first.ban_ends && first.ban_start && first.force.is_none());
+    assert!(first.ban_ends && first.ban == Some(START) && first.force.is_none());
     thought.observe(WORD, &vocabulary());
     let second = thought.wish();
     assert!(
-        !second.ban_ends && second.ban_start,
+        !second.ban_ends && second.ban == Some(START),
         "only the one next token"
     );
 }
@@ -106,7 +106,7 @@ fn a_thought_closed_by_itself_bans_a_second_but_no_end() {
         thought.wish(),
         Wish {
             force: None,
-            ban_start: true,
+            ban: Some(START),
             ban_ends: false
         }
     );
@@ -159,10 +159,10 @@ fn an_incomplete_character_is_finished_first() {
 #[test]
 fn budget_nought_bans_the_start_and_closes_what_the_prompt_left_open() {
     let mut thought = Thought::new(spec(Some(0), false), &[]);
-    assert!(thought.wish().ban_start);
+    assert_eq!(thought.wish().ban, Some(START));
     let mut open = Thought::new(spec(Some(0), true), &[START, REFLECT]);
     assert_eq!(play(&mut open, &[], 2), [REFLECT_END, END]);
-    assert!(open.wish().ban_start);
+    assert_eq!(open.wish().ban, Some(START));
 }
 
 #[test]
@@ -174,5 +174,131 @@ fn a_closing_always_ends_the_thought() {
     assert_eq!(play(&mut thought, &[], 3), [WORD, END, WORD]);
     assert_eq!(thought.count(), 1);
     assert!(!thought.is_open());
-    assert!(!thought.opens(EOS));
+}
+
+/// Harmony's tokens: start, channel, message and end of a message, and words.
+const H: [u32; 4] = [0, 1, 2, 3];
+const ASSISTANT: u32 = 7;
+const ANALYSIS: u32 = 9;
+const FINAL: u32 = 8;
+
+fn harmony(budget: Option<u32>) -> ThoughtSpec {
+    let [start, channel, message, end] = H;
+    ThoughtSpec {
+        start: vec![start, ASSISTANT, channel, ANALYSIS, message],
+        choice: 3,
+        end,
+        budget,
+        closing: vec![end],
+        after_closing: vec![start, ASSISTANT, channel, FINAL, message],
+        messages: Some(Messages {
+            content: message,
+            ends: vec![start, channel, end],
+        }),
+        ..ThoughtSpec::default()
+    }
+}
+
+#[test]
+fn a_thought_may_be_the_content_of_a_message() {
+    let [start, channel, message, end] = H;
+    let prompt = [message, WORD, end, start, ASSISTANT];
+    let thinks = [channel, ANALYSIS, message, WORD, WORD, end];
+    let mut thought = Thought::new(harmony(None), &prompt);
+    assert!(!thought.is_answer());
+    play(&mut thought, &thinks[..4], 4);
+    assert!(thought.is_open() && thought.count() == 1);
+    play(&mut thought, &thinks[4..], 2);
+    assert!(!thought.is_open() && thought.count() == 2);
+    // A header is no answer, and a message to a tool no thought, whatever its channel.
+    play(
+        &mut thought,
+        &[start, ASSISTANT, WORD, channel, ANALYSIS],
+        5,
+    );
+    assert!(!thought.is_answer());
+    play(&mut thought, &[message], 1);
+    assert!(thought.is_answer() && !thought.is_open());
+    // A next message ends a thought whose end was forgotten.
+    let mut thought = Thought::new(harmony(None), &prompt);
+    play(
+        &mut thought,
+        &[
+            channel, ANALYSIS, message, WORD, channel, FINAL, message, WORD,
+        ],
+        8,
+    );
+    assert!(thought.is_answer() && thought.count() == 1);
+    // The thought that the prompt began.
+    let open = ThoughtSpec {
+        open_in_prompt: true,
+        ..harmony(None)
+    };
+    let mut thought = Thought::new(open, &[start, ASSISTANT, channel, ANALYSIS, message, WORD]);
+    play(&mut thought, &[WORD, end], 2);
+    assert_eq!(thought.count(), 1);
+}
+
+#[test]
+fn a_used_up_budget_goes_on_with_the_header_of_the_answer() {
+    let [start, channel, message, end] = H;
+    let prompt = [start, ASSISTANT];
+    let mut thought = Thought::new(harmony(Some(2)), &prompt);
+    let said = play(
+        &mut thought,
+        &[channel, ANALYSIS, message, WORD, WORD, WORD],
+        11,
+    );
+    assert_eq!(said[5..], [end, start, ASSISTANT, channel, FINAL, message]);
+    assert_eq!((thought.count(), thought.is_answer()), (2, true));
+    assert!(thought.wish().ban_ends, "an answer has to follow");
+    // No second thought; the header's other words may come.
+    play(&mut thought, &[WORD, end, start, ASSISTANT], 4);
+    assert_eq!(thought.wish(), Wish::default());
+    play(&mut thought, &[channel], 1);
+    assert_eq!(thought.wish().ban, Some(ANALYSIS));
+
+    // Several thoughts share the budget.
+    let mut thought = Thought::new(harmony(Some(3)), &prompt);
+    let one = [channel, ANALYSIS, message, WORD, end, start, ASSISTANT];
+    play(&mut thought, &one, 7);
+    let said = play(
+        &mut thought,
+        &[channel, ANALYSIS, message, WORD, WORD, WORD],
+        6,
+    );
+    assert_eq!(said[3..], [WORD, WORD, end]);
+}
+
+#[test]
+fn budget_nought_starts_with_the_header_of_the_answer() {
+    let [start, channel, message, _] = H;
+    let mut thought = Thought::new(harmony(Some(0)), &[WORD, start, ASSISTANT]);
+    assert_eq!(play(&mut thought, &[], 4), [channel, FINAL, message, WORD]);
+    // Where the choice is left to the model, it is only kept from thinking.
+    let free = ThoughtSpec {
+        after_closing: vec![start, ASSISTANT, channel],
+        ..harmony(Some(0))
+    };
+    let mut thought = Thought::new(free, &[start, ASSISTANT]);
+    assert_eq!(thought.wish().force, Some(channel));
+    thought.observe(channel, &vocabulary());
+    assert_eq!(thought.wish().ban, Some(ANALYSIS));
+}
+
+#[test]
+fn tokens_that_a_grammar_forces_count_as_those_of_the_closing() {
+    let [start, channel, message, end] = H;
+    let mut thought = Thought::new(harmony(Some(1)), &[start, ASSISTANT]);
+    play(&mut thought, &[channel, ANALYSIS, message, WORD], 4);
+    assert_eq!(thought.wish().force, Some(end));
+    for id in [end, start, ASSISTANT] {
+        thought.observe(id, &vocabulary());
+    }
+    assert_eq!(thought.wish().force, Some(channel));
+    // The grammar wants another header: the rest is dropped, not forced later.
+    thought.observe(channel, &vocabulary());
+    thought.observe(WORD, &vocabulary());
+    assert_eq!(thought.wish(), Wish::default());
+    assert_eq!(thought.skip_closing(), None);
 }

@@ -58,6 +58,7 @@ fn spec(budget: Option<u32>, open: bool) -> ThoughtSpec {
         closing: vec![FORCED, REFLECT, A, REFLECT_END, END],
         closing_in_reflection: vec![FORCED_IN_REFLECTION, REFLECT_END, END],
         forbid_second: true,
+        ..ThoughtSpec::default()
     }
 }
 
@@ -368,4 +369,29 @@ fn a_budget_holds_whatever_the_model_says() {
             "budget {budget} was never used up"
         );
     }
+}
+
+#[test]
+fn stop_strings_are_looked_for_in_messages_and_not_in_their_headers() {
+    // START begins a header, END begins the content.
+    let spec = ThoughtSpec {
+        start: vec![REFLECT],
+        end: REFLECT_END,
+        messages: Some(super::super::budget::Messages {
+            content: END,
+            ends: vec![START],
+        }),
+        ..ThoughtSpec::default()
+    };
+    let params = SamplingParams {
+        stop_strings: vec!["ab".into()],
+        ..greedy()
+    };
+    let (tokens, shown, end) = run(
+        &mut start(params, Some(spec)),
+        &[A, B, END, A, START, B, AB, END, B, A, B],
+    );
+    assert_eq!(tokens, [A, B, END, A, START, B, AB, END, B, A, B]);
+    assert_eq!(shown, "ab</t>a<t>bab</t>b");
+    assert_eq!(end, Some(Finish::StopString("ab".into())));
 }
