@@ -3,135 +3,34 @@
 //! `npm run bench:decode` makes a random bf16 Seed-OSS model (about 0.75 GB) in a temporary folder, then alternates:
 //! read 512 MB, decode one sequence, decode sixteen. Prints medians of the pairs and one line of JSON.
 
+#[path = "random_model.rs"]
+mod random_model;
 #[path = "../crates/engine/tests/tiny/mod.rs"]
 mod tiny;
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use random_model::{Shape, median};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, View};
-use seed_engine::engine::{Engine, LoadOptions};
+use seed_engine::engine::Engine;
 use seed_engine::request::{Output, Request};
 use seed_engine::sampling::SamplingParams;
 use serde_json::json;
 
-const HIDDEN: usize = 2048;
-const LAYERS: usize = 5;
-const HEADS: usize = 16;
-const KV_HEADS: usize = 4;
-const HEAD_DIM: usize = 128;
-const INTERMEDIATE: usize = 6144;
-const VOCABULARY: usize = 32768;
+const SHAPE: Shape = Shape {
+    hidden: 2048,
+    layers: 5,
+    heads: 16,
+    kv_heads: 4,
+    head_dim: 128,
+    intermediate: 6144,
+    vocabulary: 32768,
+};
 const PAIRS: usize = 7;
 const TOKENS: u32 = 24;
 const CROWD: usize = 16;
-
-/// A tensor whose values are a repeated random block on the bf16 grid.
-struct Noise {
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Noise {
-    fn new(shape: &[usize], scale: f32, seed: &mut u64) -> Self {
-        let count: usize = shape.iter().product();
-        let mut bytes = Vec::with_capacity(count * 2);
-        for _ in 0..count {
-            *seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let uniform = (*seed >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            bytes.extend(half::bf16::from_f32(uniform * scale).to_le_bytes());
-        }
-        Self {
-            shape: shape.to_vec(),
-            bytes,
-        }
-    }
-
-    fn ones(len: usize) -> Self {
-        let one = half::bf16::from_f32(1.0).to_le_bytes();
-        Self {
-            shape: vec![len],
-            bytes: one.repeat(len),
-        }
-    }
-}
-
-impl View for Noise {
-    fn dtype(&self) -> Dtype {
-        Dtype::BF16
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        (&self.bytes).into()
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn make_model(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let config = json!({
-        "architectures": ["SeedOssForCausalLM"], "model_type": "seed_oss", "hidden_act": "silu",
-        "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS, "head_dim": HEAD_DIM, "intermediate_size": INTERMEDIATE,
-        "vocab_size": VOCABULARY, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 1e7,
-        "attention_bias": true, "attention_out_bias": false, "mlp_bias": false, "tie_word_embeddings": false,
-        "eos_token_id": 2
-    });
-    std::fs::write(folder.join("config.json"), config.to_string())?;
-    std::fs::write(folder.join("tokenizer.json"), tiny::tokenizer().to_string())?;
-    let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
-    let mut seed = 1;
-    let mut tensors: Vec<(String, Noise)> = Vec::new();
-    let mut add = |name: String, noise: Noise| tensors.push((name, noise));
-    add(
-        "model.embed_tokens.weight".into(),
-        Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed),
-    );
-    add(
-        "lm_head.weight".into(),
-        Noise::new(&[VOCABULARY, HIDDEN], 0.1, &mut seed),
-    );
-    add("model.norm.weight".into(), Noise::ones(HIDDEN));
-    for layer in 0..LAYERS {
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        add(name("input_layernorm.weight"), Noise::ones(HIDDEN));
-        add(name("post_attention_layernorm.weight"), Noise::ones(HIDDEN));
-        for (part, outputs) in [("q", q), ("k", kv), ("v", kv)] {
-            let weight = name(&format!("self_attn.{part}_proj.weight"));
-            add(weight, Noise::new(&[outputs, HIDDEN], 0.05, &mut seed));
-            add(
-                name(&format!("self_attn.{part}_proj.bias")),
-                Noise::new(&[outputs], 0.05, &mut seed),
-            );
-        }
-        add(
-            name("self_attn.o_proj.weight"),
-            Noise::new(&[HIDDEN, q], 0.02, &mut seed),
-        );
-        add(
-            name("mlp.gate_proj.weight"),
-            Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed),
-        );
-        add(
-            name("mlp.up_proj.weight"),
-            Noise::new(&[INTERMEDIATE, HIDDEN], 0.05, &mut seed),
-        );
-        add(
-            name("mlp.down_proj.weight"),
-            Noise::new(&[HIDDEN, INTERMEDIATE], 0.02, &mut seed),
-        );
-    }
-    safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))
-        .map_err(std::io::Error::other)
-}
 
 /// GB/s of all threads reading distinct memory.
 fn bandwidth(pool: &rayon::ThreadPool, memory: &[u64]) -> f64 {
@@ -199,47 +98,14 @@ fn decode(engine: &Engine, outputs: &Receiver<Vec<Output>>, count: usize, ids: &
     tokens as f64 / start.elapsed().as_secs_f64()
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder: PathBuf = std::env::temp_dir().join("seed-bench-decode-1");
-    if !folder.join("model.safetensors").is_file() {
-        println!("making a random model in {}", folder.display());
-        make_model(&folder)?;
-    }
-    let (sender, outputs) = channel();
-    let options = LoadOptions {
-        path: folder,
-        dtype: None,
-        max_model_len: Some(1024),
-        max_sequences: CROWD,
-        max_batched_tokens: 512,
-        kv_cache: None,
-        page_size: 16,
-        memory: None,
-        threads: None,
-        own_threads: false,
-        prefix_cache: false,
-        prompt_lookup: false,
-        max_queued_requests: 64,
-        max_queued_tokens: 1 << 20,
-        control_tokens: Vec::new(),
-        stop_tokens: vec!["<seed:eos>".into()],
-        seed: [0; 32],
-    };
-    let engine = Engine::load(
-        &options,
-        &mut |_, _| {},
-        Box::new(move |step| {
-            let _ = sender.send(step);
-        }),
-    )?;
+    random_model::make(&folder, &SHAPE, &tiny::tokenizer())?;
+    let (engine, outputs) = random_model::open(&folder, CROWD)?;
     let pool = rayon::ThreadPoolBuilder::new().build()?;
     let memory: Vec<u64> = (0..64u64 << 20).collect();
-    let read_per_token = engine.facts().plan.weights as f64 - (VOCABULARY * HIDDEN * 2) as f64; // of the embedding one row is read
+    let read_per_token =
+        engine.facts().plan.weights as f64 - (SHAPE.vocabulary * SHAPE.hidden * 2) as f64; // of the embedding one row is read
     let mut ids = 0;
     decode(&engine, &outputs, 1, &mut ids);
     let (mut reads, mut ones, mut crowds, mut shares, mut gains) =
