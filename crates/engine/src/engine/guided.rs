@@ -20,9 +20,12 @@ impl Turn {
     /// Marks the rows of sequences whose grammars are not ready.
     pub(super) fn ready(&mut self, step: &Step, mut wants: Vec<Want>) -> Vec<Want> {
         let arrived = Instant::now();
-        let mut late = self.late(step, &wants, arrived + GRACE);
+        let mut late = self.late(step, &wants, |lags| match lags {
+            true => arrived,
+            false => arrived + GRACE,
+        });
         if !late.is_empty() && late.len() == wants.len() {
-            late = self.late(step, &wants, arrived + ALONE);
+            late = self.late(step, &wants, |_| arrived + ALONE);
         }
         for index in late {
             wants[index] = Want::Late {
@@ -32,13 +35,13 @@ impl Turn {
         wants
     }
 
-    /// Which of the rows are not ready by then.
-    fn late(&mut self, step: &Step, wants: &[Want], until: Instant) -> Vec<usize> {
+    /// Which of the rows are not ready by then; `until` is asked with whether the sequence was slow before.
+    fn late(&mut self, step: &Step, wants: &[Want], until: impl Fn(bool) -> Instant) -> Vec<usize> {
         let mut late = Vec::new();
         for (index, want) in wants.iter().enumerate() {
             if let Want::Sample { entry, .. } = want
                 && let Some(live) = self.live.get_mut(&step.entries[*entry].id.0)
-                && !live.generation.ready(until)
+                && !live.generation.ready(until(live.generation.lags()))
             {
                 late.push(index);
             }
@@ -57,6 +60,7 @@ impl Turn {
             if let Ok(said) = said
                 && let Some(last) = said.last_mut()
                 && let Some(live) = self.live.get_mut(&step.entries[entry].id.0)
+                && !live.generation.lags()
                 && live.generation.ready(until)
             {
                 live.generation.extend(last);

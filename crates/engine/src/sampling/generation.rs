@@ -173,6 +173,11 @@ impl Generation {
         self.guide.as_mut().is_none_or(|guide| guide.wait(until))
     }
 
+    /// Whether its grammar was slow last time, so that others should not wait for it.
+    pub fn lags(&self) -> bool {
+        self.guide.as_ref().is_some_and(Guide::lags)
+    }
+
     /// Adds what needs no logits to a step that has not ended: tokens that the grammar forces, and its end. Does
     /// nothing unless `ready`.
     pub fn extend(&mut self, next: &mut Next) {

@@ -12,8 +12,10 @@ use super::sentence::sentence;
 
 /// Longest time an offer may take; beyond it the sequence fails.
 const LIMIT: Duration = Duration::from_millis(250);
+/// Nobody waits for a sequence whose last offer took longer: the next one hardly takes less.
+const QUICK: Duration = Duration::from_millis(2);
 
-type Answer = (Option<Box<Matcher>>, Result<Offer, String>);
+type Answer = (Option<Box<Matcher>>, Result<Offer, String>, Duration);
 
 /// An offer being worked out.
 struct Working {
@@ -35,6 +37,7 @@ pub(in crate::sampling) struct Guide {
     state: State,
     /// Tokens taken of a forced run that is offered.
     taken: usize,
+    lags: bool,
 }
 
 impl std::fmt::Debug for Guide {
@@ -56,6 +59,7 @@ impl Guide {
             state: State::Ready(None, Ok(grammar.first())),
             grammar,
             taken: 0,
+            lags: false,
         }
     }
 
@@ -79,7 +83,8 @@ impl Guide {
             };
             let patience = next.saturating_duration_since(now);
             match working.answer.recv_timeout(patience) {
-                Ok((matcher, offer)) => {
+                Ok((matcher, offer, took)) => {
+                    self.lags = took > QUICK;
                     self.state = State::Ready(matcher, offer);
                     return true;
                 }
@@ -91,6 +96,11 @@ impl Guide {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Whether its last offer took so long that the next one is better not waited for.
+    pub(in crate::sampling) fn lags(&self) -> bool {
+        self.lags
     }
 
     /// What may come next; `wait` must have said that it is there.
@@ -149,9 +159,10 @@ fn work(grammar: &Arc<Grammar>, matcher: Option<Box<Matcher>>, tokens: Arc<[u32]
     grammar.masks().spawn_fifo({
         let started = Arc::clone(&started);
         move || {
-            let _ = started.set(Instant::now());
+            let now = Instant::now();
+            let _ = started.set(now);
             let offer = advance(&mut matcher, &tokens);
-            let _ = sender.send((Some(matcher), offer));
+            let _ = sender.send((Some(matcher), offer, now.elapsed()));
         }
     });
     Working {

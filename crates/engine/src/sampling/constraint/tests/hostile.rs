@@ -204,3 +204,35 @@ fn the_table_of_hostile_grammars() {
         }
     }
 }
+
+/// A grammar so ambiguous that each token costs more than the one before.
+#[test]
+fn a_step_that_takes_too_long_is_cancelled_and_fails_its_sequence() {
+    let s = setup();
+    let lark = r#"start: "x" t
+t: t t t t t t | t t t "a" t t | "s" t t "i" t | t u | u t | "a" | "s" | "i" | "t" | "n"
+u: t | u u | "a" | "s" | "t""#;
+    let endless = SamplingParams {
+        ignore_eos: true,
+        ..greedy(1_000)
+    };
+    let mut generation = s.generation(lark, endless, None);
+    let wanted = s.ids("assistant");
+    let (mut waited, mut worst) = (0, Duration::ZERO);
+    let error = loop {
+        // As the engine's loop does where others have work: it comes back later.
+        let asked = Instant::now();
+        if !generation.ready(asked + Duration::from_millis(5)) {
+            waited += 1;
+            worst = worst.max(asked.elapsed());
+            continue;
+        }
+        match generation.next(&mut s.row(&wanted)) {
+            Ok(next) => assert_eq!(next.finish, None),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("longer than 250 ms"), "{error}");
+    assert!(waited > 20 && generation.lags());
+    assert!(worst < Duration::from_millis(200), "{worst:?}");
+}
