@@ -38,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const FIRST_STEP: Duration = Duration::from_secs(1);
 /// Grammars kept, and the bytes they may take together.
 const KEPT: usize = 256;
-const KEPT_BYTES: usize = 192 << 20;
+const KEPT_BYTES: usize = 64 << 20;
 /// Different grammars that may wait.
 const WAITING: usize = 256;
 
@@ -111,6 +111,8 @@ fn mask_threads() -> Result<rayon::ThreadPool, String> {
     rayon::ThreadPoolBuilder::new()
         .num_threads((cores / 2).clamp(2, 8))
         .stack_size(MASK_STACK)
+        // Who waits for the answer hears that there is none.
+        .panic_handler(|_| {})
         .thread_name(|n| format!("seed-mask-{n}"))
         .build()
         .map_err(|e| e.to_string())
@@ -162,7 +164,8 @@ impl Workshop {
         });
         let parser =
             panic_utils::catch_unwind(create).map_err(|e| invalid(sentence(&e.to_string())))?;
-        let stats = parser.parser.lexer_stats();
+        // Shares the lexer, and so can tell how large the first step made it.
+        let lexer = parser.parser.clone();
         let mut matcher = Matcher::new(Ok(parser)).into_cancellable();
         if let Some(handle) = matcher.cancellation_handle() {
             let _ = cancel.set(handle);
@@ -172,8 +175,8 @@ impl Workshop {
         if matcher.is_cancelled() || asked.elapsed() > FIRST_STEP {
             return Err(invalid("its first step takes too long"));
         }
-        // Rules and symbols are not counted by llguidance; measured, they take some forty times their text.
-        let bytes = stats.num_bytes + 40 * text.len();
+        // llguidance counts the lexer alone; measured, rules and symbols take some sixty times their text.
+        let bytes = lexer.lexer_stats().num_bytes + 60 * text.len();
         let masks = Arc::clone(&self.masks);
         let grammar = Grammar::new(matcher, first.map_err(invalid)?, bytes, self.maker, masks);
         Ok(Arc::new(grammar))

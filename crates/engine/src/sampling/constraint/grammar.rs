@@ -43,6 +43,12 @@ impl Offer {
         if let Some(error) = failed(matcher) {
             return Err(error);
         }
+        let env = matcher.tok_env().map_err(|e| sentence(&e.to_string()))?;
+        if let Some(hole) = run.iter().find(|&&id| env.tok_trie().token_len(id) == 0) {
+            return Err(format!(
+                "it asks for token id {hole}, which stands for no token"
+            ));
+        }
         if !run.is_empty() {
             return Ok(Self::Forced(run.into()));
         }

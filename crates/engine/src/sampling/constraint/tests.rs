@@ -405,6 +405,8 @@ fn wrong_grammars_are_refused_in_one_sentence() {
             "Unsatisfiable",
         ),
         ("start: A\nA: /a/ & /b/", "nothing can match it"),
+        ("start: <[262]>", "token id 262"),
+        ("start: <[99999]>", "range"),
         ("start: start", ""),
         ("", ""),
         (&long, ""),
