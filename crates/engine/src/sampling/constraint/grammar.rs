@@ -44,7 +44,7 @@ impl Offer {
             return Err(error);
         }
         let env = matcher.tok_env().map_err(|e| sentence(&e.to_string()))?;
-        if let Some(hole) = run.iter().find(|&&id| env.tok_trie().token_len(id) == 0) {
+        if let Some(hole) = run.iter().find(|&&id| env.tok_trie().token(id).is_empty()) {
             return Err(format!(
                 "it asks for token id {hole}, which stands for no token"
             ));
