@@ -38,6 +38,7 @@ const promptFields = {
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   add_generation_prompt: z.boolean().nullish(),
   continue_final_message: z.boolean().nullish(),
+  documents: z.array(z.record(z.string(), z.unknown())).nullish(),
   thinking: z.looseObject({}).nullish(),
   reasoning: z.looseObject({}).nullish(),
 }
@@ -73,7 +74,6 @@ const refuse = (request: ChatRequest): void => {
       request.audio ? 'audio' : 'modalities',
       'This model answers in text only; ask for no other modality'
     )
-  if (request.echo) throw unsupported('echo', 'echo in chat')
   if (typeof request.top_logprobs === 'number' && !request.logprobs)
     throw invalid('top_logprobs', `'top_logprobs' is only allowed when 'logprobs' is true`)
 }
@@ -89,6 +89,12 @@ export const checkChatPrompt = (body: Body): ChatPrompt => check(promptSchema, b
 /** The model's own token allowance is `undefined`: as much as the context leaves. */
 export const maxTokensOf = (request: ChatRequest): number | undefined =>
   request.max_completion_tokens ?? request.max_tokens ?? undefined
+
+/** What `echo` puts before the answer: the last message, where it is the assistant's. */
+export const echoedOf = (request: ChatRequest): string => {
+  const last = request.echo ? messagesOf(request.messages).at(-1) : undefined
+  return last?.role === 'assistant' ? (last.content ?? '') : ''
+}
 
 /** Undefined without logprobs; how many candidates otherwise. */
 export const logprobsOf = (request: ChatRequest): number | undefined =>
@@ -159,6 +165,7 @@ const variablesOf = (
     )
   const variables = Object.entries({
     ...defaults,
+    ...(request.documents ? { documents: request.documents } : {}),
     ...(effort === undefined ? {} : { reasoning_effort: effort }),
     ...given,
   }).filter(([key]) => key !== 'thinking_budget')

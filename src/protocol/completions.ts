@@ -26,9 +26,13 @@ const refuse = (request: CompletionRequest): void => {
   const n = request.n ?? 1
   const best = request.best_of ?? n
   if (best < n) throw invalid('best_of', `'best_of' (${best}) must be at least 'n' (${n})`)
-  if (best > n) throw unsupported('best_of', `'best_of' above 'n'`)
-  if (request.max_tokens === 0 && !request.echo)
-    throw invalid('max_tokens', `'max_tokens' may be 0 only with 'echo'`)
+  if (best > n && request.stream)
+    throw invalid(
+      'best_of',
+      `'best_of' above 'n' cannot be streamed: the best are known at the end`
+    )
+  if (request.max_tokens === 0 && !request.echo && typeof request.prompt_logprobs !== 'number')
+    throw invalid('max_tokens', `'max_tokens' may be 0 only with 'echo' or 'prompt_logprobs'`)
 }
 
 export const checkCompletion = (body: { [key: string]: unknown }): CompletionRequest => {

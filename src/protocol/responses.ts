@@ -57,6 +57,8 @@ type Body = { [key: string]: unknown }
 const REFUSED: { [field: string]: string } = {
   prompt: 'Stored prompts',
   conversation: 'Stored conversations',
+  truncate_prompt_tokens: `Cutting a prompt by tokens (use 'truncation')`,
+  prompt_logprobs: 'prompt_logprobs',
   previous_input_messages: 'Harmony messages as input',
   enable_response_messages: 'Harmony messages as output',
 }

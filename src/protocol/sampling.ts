@@ -57,11 +57,22 @@ export const samplingFields = {
   bad_words: z.array(stopString).max(MAX_BIASES, `must have at most ${MAX_BIASES} words`).nullish(),
   allowed_token_ids: tokenIds.nullish(),
   skip_special_tokens: z.boolean().nullish(),
+  /** Byte-level tokenizers put no spaces there, so either value is served. */
+  spaces_between_special_tokens: z.boolean().nullish(),
+  truncate_prompt_tokens: z
+    .number()
+    .refine((count) => Number.isInteger(count) && (count === -1 || (count > 0 && count <= INT32)), {
+      error: 'must be -1, for as many as fit, or how many of its last tokens a prompt keeps',
+    })
+    .nullish(),
+  truncation_side: z.enum(['left', 'right'], { error: 'must be left or right' }).nullish(),
+  prompt_logprobs: integer(0, MAX_LOGPROBS).nullish(),
   priority: integer(-INT32, INT32).nullish(),
   cache_salt: z
     .string()
     .min(1, 'must not be empty')
     .max(128, 'must be at most 128 characters')
+    .refine((salt) => !/[@/\\\0]/.test(salt), { error: 'must not hold @, /, \\ or NUL' })
     .nullish(),
   user: z.string().nullish(),
   stream: z.boolean().nullish(),
@@ -81,8 +92,6 @@ export type SamplingFields = z.output<typeof fields>
 /** Fields we know, cannot serve, and must not ignore: the answer would not be what was asked for. */
 const REFUSED: { [field: string]: string } = {
   use_beam_search: 'Beam search',
-  truncate_prompt_tokens: 'Truncating prompts',
-  prompt_logprobs: 'prompt_logprobs (use echo with logprobs on /v1/completions)',
   logprob_token_ids: 'logprob_token_ids',
   structured_outputs: 'Structured output',
   guided_json: 'Structured output',
@@ -146,6 +155,17 @@ const biases = (
 const exactSeed = (seed: number | null | undefined): number | bigint | undefined => {
   if (seed === null || seed === undefined) return undefined
   return Number.isSafeInteger(seed) ? seed : BigInt.asIntN(64, BigInt(seed))
+}
+
+/** How many candidates each token of the prompt is scored with; undefined where it is not. */
+export const promptLogprobsOf = (request: SamplingFields): number | undefined => {
+  const { prompt_logprobs: wanted, stream } = request
+  if (typeof wanted === 'number' && stream)
+    throw invalid(
+      'prompt_logprobs',
+      `'prompt_logprobs' come with whole answers only; leave out 'stream' or 'prompt_logprobs'`
+    )
+  return wanted ?? undefined
 }
 
 /** How one sequence is sampled: the request's word, then the model's, then OpenAI's. */

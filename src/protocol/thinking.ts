@@ -58,13 +58,39 @@ export const effortOf = (body: Fields): string | undefined => {
   return effort
 }
 
-/** The effective budget: the first source that is present, then effort, then the server's default, then none. */
+/** Kinds of `thinking` that clients of several servers send; all but one leave it to the model. */
+const KINDS = ['enabled', 'disabled', 'auto', 'adaptive']
+
+/** Whether a switch turns the thought off: `thinking: {type: "disabled"}`, or `enable_thinking: false`. */
+export const isThoughtOff = (body: Fields): boolean => {
+  const kind = inside(body.thinking, 'type') ?? undefined
+  if (kind !== undefined && !KINDS.includes(kind as string))
+    throw invalid(
+      'thinking.type',
+      `Invalid value for 'thinking.type': must be one of ${KINDS.join(', ')}`
+    )
+  const switches = [['enable_thinking'], ['chat_template_kwargs', 'enable_thinking']].map(
+    (path) => {
+      const value = path.reduce(inside, body as unknown) ?? undefined
+      if (value !== undefined && typeof value !== 'boolean')
+        throw invalid(
+          path.join('.'),
+          `Invalid value for '${path.join('.')}': must be true or false`
+        )
+      return value
+    }
+  )
+  return kind === 'disabled' || switches.includes(false)
+}
+
+/** The effective budget: none where a switch says so, else the first source that is present, then effort, then the server's default, then none. */
 export const budgetOf = (
   body: Fields,
   defaults: { [key: string]: Json },
   maxModelLen: number
 ): ThinkingBudget => {
   const effort = effortOf(body)
+  if (isThoughtOff(body)) return { tokens: 0, dialect: 'soft' }
   for (const { path, dialect } of SOURCES) {
     const value = path.reduce(inside, body as unknown)
     if (value !== undefined && value !== null)

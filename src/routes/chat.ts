@@ -15,14 +15,21 @@ import {
   checkChat,
   checkChatPrompt,
   conversationOf,
+  echoedOf,
   logprobsOf,
   maxTokensOf,
 } from '../protocol/chat.ts'
-import { type Delivery, deliveryOf, type SamplingFields, samplingOf } from '../protocol/sampling.ts'
+import {
+  type Delivery,
+  deliveryOf,
+  promptLogprobsOf,
+  type SamplingFields,
+  samplingOf,
+} from '../protocol/sampling.ts'
 import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
 import type { ServedModel } from '../served.ts'
 import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat.ts'
-import { UsageTally } from '../stream/logprobs.ts'
+import { type PromptScore, UsageTally, wirePromptLogprobs } from '../stream/logprobs.ts'
 import { DONE, frame, SSE_HEADERS, sseBody } from '../stream/sse.ts'
 import { readBody } from './body.ts'
 import { parserOf } from './parsers.ts'
@@ -38,6 +45,7 @@ import {
   marksOf,
   modelAsked,
   now,
+  truncated,
 } from './request.ts'
 
 /** A conversation rendered and tokenised for one model. */
@@ -67,6 +75,23 @@ export const render = async (
   return { conversation, prompt, ids: await encodeRendered(engine, prompt) }
 }
 
+/** The prompt within what its request lets it keep; the turn it ends in is what the answer is read by, so it stays. */
+const kept = (
+  rendered: Rendered,
+  { engine }: ServedModel,
+  request: ChatRequest,
+  maxTokens: number | undefined
+): Rendered => {
+  if (typeof request.truncate_prompt_tokens === 'number' && request.truncation_side === 'right')
+    throw invalid(
+      'truncation_side',
+      `'truncation_side' cannot be right in chat, where the prompt's end is the answer's beginning`
+    )
+  const ids = truncated(rendered.ids, engine.info, request, maxTokens ?? 1)
+  if (ids === rendered.ids) return rendered
+  return { ...rendered, ids, prompt: { ...rendered.prompt, text: engine.decode(ids) } }
+}
+
 interface Plan {
   run: Run
   shape: ChatShape
@@ -83,12 +108,16 @@ export const runOf = async (
   model: ServedModel,
   rendered: Rendered,
   request: SamplingFields,
-  bounds: { maxTokens: number | undefined; logprobs: number | undefined }
+  bounds: {
+    maxTokens: number | undefined
+    logprobs: number | undefined
+    promptLogprobs?: number | undefined
+  }
 ): Promise<Run> => {
   const { settings } = house
   const { engine, family } = model
   const { conversation, prompt, ids } = rendered
-  const { logprobs } = bounds
+  const { logprobs, promptLogprobs } = bounds
   const sampling = samplingOf(request, model.defaults, engine.info, {
     maxTokens: allowance(ids, engine.info, bounds.maxTokens, 'messages'),
     badWords: await badWordsOf(engine, request.bad_words),
@@ -109,7 +138,8 @@ export const runOf = async (
     priority: request.priority ?? 0,
     tenant: ask.get('tenant'),
     oneCall: !conversation.parallelToolCalls,
-    isHidden: (id) => silent.has(id),
+    ...(request.skip_special_tokens === false ? {} : { isHidden: (id) => silent.has(id) }),
+    ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     controlName: (id) => controls.get(id),
     ...(cacheSalt === undefined ? {} : { cacheSalt }),
     ...(family.thought
@@ -122,16 +152,18 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
   const { settings } = house
   const model = modelAsked(house, ask, request.model)
   const delivery = deliveryOf(request, settings)
-  const rendered = await render(house, model, request, text)
   const logprobs = logprobsOf(request)
   const maxTokens = maxTokensOf(request)
+  const promptLogprobs = promptLogprobsOf(request)
+  const rendered = kept(await render(house, model, request, text), model, request, maxTokens)
   return {
     rendered,
     delivery,
-    run: await runOf(house, ask, model, rendered, request, { maxTokens, logprobs }),
+    run: await runOf(house, ask, model, rendered, request, { maxTokens, logprobs, promptLogprobs }),
     shape: {
       includeReasoning: request.include_reasoning ?? true,
       namedCall: typeof rendered.conversation.toolChoice === 'object',
+      echo: echoedOf(request),
       tokensAsIds: delivery.tokensAsIds,
       tokenIds: delivery.tokenIds,
       ...(logprobs === undefined ? {} : { logprobs }),
@@ -230,14 +262,16 @@ export const streamed = (
 export const abandoned = (): Response => new Response(null, { status: 499 })
 
 const whole = async (
-  { run: { sequences }, shape, head, rendered }: Plan,
+  { run: { sequences, engine }, shape, head, rendered }: Plan,
   events: AsyncIterable<RunEvent[]>,
   echo: object
 ): Promise<object> => {
   const answers = sequences.map(() => new ChatAnswer(shape))
   const tally = new UsageTally(rendered.ids.length, sequences.length)
+  let scores: PromptScore[] | undefined
   for await (const batch of events) {
-    for (const { index, event } of batch) {
+    for (const { index, event, promptLogprobs } of batch) {
+      scores ??= promptLogprobs
       const broken = brokenEnd(event)
       if (broken) throw broken
       answers[index]?.push(event)
@@ -252,6 +286,9 @@ const whole = async (
     service_tier: 'default',
     choices: answers.map((answer, index) => answer.choiceAt(index)),
     usage: tally.wire,
+    ...(scores
+      ? { prompt_logprobs: wirePromptLogprobs(scores, (token) => engine.tokenBytes(token)) }
+      : {}),
     ...echo,
   }
 }

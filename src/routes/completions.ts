@@ -1,12 +1,12 @@
 // POST /v1/completions: raw prompts of text or token ids, echoed and scored where asked; logits are checked through it.
-import type { OutputParser } from '../events.ts'
+import type { OutputParser, Token } from '../events.ts'
 import {
   checkCompletion,
   type CompletionRequest,
   type Prompt,
   promptsOf,
 } from '../protocol/completions.ts'
-import { type Delivery, deliveryOf, samplingOf } from '../protocol/sampling.ts'
+import { type Delivery, deliveryOf, promptLogprobsOf, samplingOf } from '../protocol/sampling.ts'
 import { invalid } from '../errors.ts'
 import {
   choicesOf,
@@ -40,6 +40,7 @@ import {
   type House,
   modelAsked,
   now,
+  truncated,
 } from './request.ts'
 
 const DEFAULT_MAX_TOKENS = 16
@@ -47,7 +48,9 @@ const MAX_SEQUENCES = 2048
 
 interface Plan {
   run: Run
+  /** Choices shown of each prompt, and how many are generated to choose them from. */
   n: number
+  perPrompt: number
   prompts: CompletionPrompt[]
   shape: CompletionShape
   delivery: Delivery
@@ -89,31 +92,40 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
   const { engine } = model
   const { info } = engine
   const delivery = deliveryOf(request, settings)
-  const written = promptsOf(request, info.maxModelLen)
+  const cut = typeof request.truncate_prompt_tokens === 'number'
+  const written = promptsOf(request, cut ? Infinity : info.maxModelLen)
   const n = request.n ?? 1
-  if (written.length * n > MAX_SEQUENCES)
+  const perPrompt = request.best_of ?? n
+  if (written.length * perPrompt > MAX_SEQUENCES)
     throw invalid('prompt', `The prompts times 'n' make more than ${MAX_SEQUENCES} completions`)
   const echo = request.echo ?? false
   const logprobs = request.logprobs ?? undefined
   const maxTokens = request.max_tokens ?? DEFAULT_MAX_TOKENS
+  const scored = promptLogprobsOf(request)
+  const promptLogprobs = scored ?? (echo ? logprobs : undefined)
+  // The best are told by their log-probabilities, whether or not these are shown.
+  const scoring = perPrompt > n ? (logprobs ?? 0) : logprobs
   const badWords = await badWordsOf(engine, request.bad_words)
   const prompts: CompletionPrompt[] = []
   const sequences: Sequence[] = []
   for (const [index, prompt] of written.entries()) {
     const param = written.length === 1 ? 'prompt' : `prompt[${index}]`
-    const encoded = await encode(model, prompt, param, echo)
+    const whole = await encode(model, prompt, param, echo)
+    const ids = truncated(whole.ids, info, request, Math.max(maxTokens, Math.min(maxTokens, 1)))
+    const encoded = ids === whole.ids ? whole : { ids, text: echo ? engine.decode(ids) : '' }
     const sampling = samplingOf(request, model.defaults, info, {
       maxTokens: allowance(encoded.ids, info, maxTokens, param, Math.min(maxTokens, 1)),
       badWords,
-      ...(logprobs === undefined ? {} : { logprobs }),
+      ...(scoring === undefined ? {} : { logprobs: scoring }),
     })
     prompts.push(encoded)
-    sequences.push(...choicesOf(encoded.ids, sampling, n))
+    sequences.push(...choicesOf(encoded.ids, sampling, perPrompt))
   }
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
   const isHidden = hiddenIn(model, request)
   return {
     n,
+    perPrompt,
     prompts,
     delivery,
     id: randomId('cmpl-', 24),
@@ -125,10 +137,11 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
       tenant: ask.get('tenant'),
       ...(cacheSalt === undefined ? {} : { cacheSalt }),
       ...(isHidden ? { isHidden } : {}),
-      ...(echo && logprobs !== undefined ? { promptLogprobs: logprobs } : {}),
+      ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     },
     shape: {
       echo,
+      promptLogprobs: scored !== undefined,
       tokensAsIds: delivery.tokensAsIds,
       tokenIds: delivery.tokenIds,
       bytesOf: (id) => engine.tokenBytes(id),
@@ -171,17 +184,41 @@ const start = (
   return run(request, signal)
 }
 
-const choicesFor = ({ run: { sequences }, prompts, n, shape }: Plan): CompletionChoice[] =>
+const choicesFor = ({ run: { sequences }, prompts, perPrompt, shape }: Plan): CompletionChoice[] =>
   sequences.map(({ prompt }, index) => {
-    const source = prompts[Math.floor(index / n)] ?? { ids: prompt, text: '' }
+    const source = prompts[Math.floor(index / perPrompt)] ?? { ids: prompt, text: '' }
     return new CompletionChoice(shape, source)
   })
 
-const tallyOf = ({ prompts, n }: Plan): UsageTally =>
+const tallyOf = ({ prompts, perPrompt }: Plan): UsageTally =>
   new UsageTally(
     prompts.reduce((sum, { ids }) => sum + ids.length, 0),
-    n
+    perPrompt
   )
+
+/** Mean log-probability of a choice's tokens, as they come. */
+class Likelihood {
+  private sum = 0
+  private count = 0
+
+  add(tokens: Token[] = []): void {
+    for (const { logprob = 0 } of tokens) this.sum += logprob
+    this.count += tokens.length
+  }
+
+  get mean(): number {
+    return this.count === 0 ? 0 : this.sum / this.count
+  }
+}
+
+/** Which choices are shown: of each prompt the `n` likeliest, equals in their order. */
+const shownOf = ({ n, perPrompt, prompts }: Plan, likelihoods: Likelihood[]): number[] => {
+  const mean = (index: number): number => likelihoods[index]?.mean ?? 0
+  return prompts.flatMap((_, prompt) => {
+    const all = Array.from({ length: perPrompt }, (__, i) => prompt * perPrompt + i)
+    return perPrompt > n ? all.toSorted((a, b) => mean(b) - mean(a)).slice(0, n) : all
+  })
+}
 
 async function* chunks(
   planned: Plan,
@@ -227,11 +264,13 @@ async function* chunks(
 const whole = async (planned: Plan, events: AsyncIterable<RunEvent[]>): Promise<object> => {
   const choices = choicesFor(planned)
   const parts: CompletionPart[][] = choices.map(() => [])
+  const likelihoods = choices.map(() => new Likelihood())
   const tally = tallyOf(planned)
   for await (const batch of events) {
     for (const { index, event, promptLogprobs } of batch) {
       const broken = brokenEnd(event)
       if (broken) throw broken
+      likelihoods[index]?.add(event.tokens)
       parts[index]?.push(...(choices[index]?.push(event, promptLogprobs) ?? []))
       if (event.type === 'finish') tally.finished(index, event.usage, 0)
     }
@@ -239,7 +278,9 @@ const whole = async (planned: Plan, events: AsyncIterable<RunEvent[]>): Promise<
   return {
     id: planned.id,
     ...planned.head,
-    choices: choices.map((choice, index) => choice.whole(index, parts[index] ?? [])),
+    choices: shownOf(planned, likelihoods).map((from, index) =>
+      choices[from]?.whole(index, parts[from] ?? [])
+    ),
     usage: tally.wire,
   }
 }

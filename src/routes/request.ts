@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { PromptPiece } from '../conversation.ts'
 import type { Engine, ModelInfo } from '../engine.ts'
 import { ApiError, contextExceeded, invalid, unavailable } from '../errors.ts'
+import type { SamplingFields } from '../protocol/sampling.ts'
 import type { AppSettings, Lifecycle, Log, ServedModel } from '../served.ts'
 import type { ResponseStore } from '../store.ts'
 import type { StoredResponse } from './responses/record.ts'
@@ -154,6 +155,29 @@ export const allowance = (
   checkTokens(ids, info, param, least)
   const left = info.maxModelLen - ids.length
   return Math.min(asked ?? left, left)
+}
+
+/**
+ * A prompt cut to what its request lets it keep: its last tokens (or first), -1 for all that fit beside the answer.
+ * Nothing is cut unasked.
+ */
+export const truncated = (
+  ids: Uint32Array,
+  { maxModelLen }: ModelInfo,
+  request: Pick<SamplingFields, 'truncate_prompt_tokens' | 'truncation_side'>,
+  answer: number
+): Uint32Array => {
+  const asked = request.truncate_prompt_tokens ?? undefined
+  if (asked === undefined) return ids
+  const most = Math.max(maxModelLen - answer, 1)
+  if (asked > most)
+    throw invalid(
+      'truncate_prompt_tokens',
+      `'truncate_prompt_tokens' is ${asked}, but beside the answer the context leaves a prompt ${most} tokens`
+    )
+  const keep = asked < 0 ? most : asked
+  if (ids.length <= keep) return ids
+  return request.truncation_side === 'right' ? ids.slice(0, keep) : ids.slice(-keep)
 }
 
 /** Bad words as the tokens they are made of, at the start of a word and inside one. */

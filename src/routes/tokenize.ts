@@ -17,6 +17,9 @@ const tokenizeSchema = z.looseObject({
 
 const idsOf = async (house: House, ask: Ask, body: JsonBody, prompt: string | null | undefined) => {
   const model = modelAsked(house, ask, body.value.model)
+  const { messages } = body.value
+  if (typeof prompt === 'string' && messages !== undefined && messages !== null)
+    throw invalid('messages', `'prompt' and 'messages' cannot both be given; send one of them`)
   if (typeof prompt === 'string')
     return { model, ids: await encodeWritten(model.engine, prompt, 'prompt') }
   if (body.value.messages === undefined)

@@ -44,6 +44,8 @@ export interface ChatShape {
   includeReasoning: boolean
   /** A call the caller named ends with `stop`, as OpenAI's does. */
   namedCall: boolean
+  /** Stands before the answer's own content. */
+  echo?: string
   /** Undefined without logprobs; else how many candidates. */
   logprobs?: number
   tokensAsIds: boolean
@@ -65,13 +67,13 @@ export const randomId = (prefix: string, length: number): string => {
 
 /** Renders the events of one choice; state is what the next delta's form depends on. */
 export class ChatChoice {
-  private shape: Pick<ChatShape, 'includeReasoning' | 'namedCall'>
+  private shape: Pick<ChatShape, 'includeReasoning' | 'namedCall' | 'echo'>
   private started = false
   private calls = 0
   /** Calls whose arguments have begun; a call ends with a document even if the model wrote none. */
   private argued = new Set<number>()
 
-  constructor(shape: Pick<ChatShape, 'includeReasoning' | 'namedCall'>) {
+  constructor(shape: Pick<ChatShape, 'includeReasoning' | 'namedCall' | 'echo'>) {
     this.shape = shape
   }
 
@@ -115,6 +117,8 @@ export class ChatChoice {
       this.started = true
       const content = event.type === 'tool-start' ? null : ''
       parts.push({ delta: { role: 'assistant', content }, tokens: [], finish: null, stop: null })
+      const { echo } = this.shape
+      if (echo) parts.push({ delta: { content: echo }, tokens: [], finish: null, stop: null })
     }
     if (event.type === 'finish') {
       const finish = this.finishReason(event.reason)

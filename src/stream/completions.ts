@@ -1,6 +1,6 @@
 // Renders events as Completions choices, streamed or whole, with the prompt echoed where asked; routes/completions.ts asks.
 import type { GenerationEvent, Token } from '../events.ts'
-import { floored, tokenText } from './logprobs.ts'
+import { floored, type PromptScore, tokenText, wirePromptLogprobs } from './logprobs.ts'
 
 export interface CompletionLogprobs {
   text_offset: number[]
@@ -23,20 +23,14 @@ export interface CompletionShape {
   tokensAsIds: boolean
   tokenIds: boolean
   echo: boolean
+  /** Shows the prompt's scores in vLLM's form too. */
+  promptLogprobs: boolean
   bytesOf: (id: number) => Uint8Array
 }
 
 export interface CompletionPrompt {
   ids: Uint32Array
   text: string
-}
-
-/** A prompt's token as it was scored, as far as it is shown. */
-export interface PromptScore {
-  id: number
-  /** Null for the first token, which nothing precedes. */
-  logprob: number | null
-  top: { id: number; logprob: number }[]
 }
 
 interface Scored {
@@ -72,6 +66,7 @@ export class CompletionChoice {
   /** Counts the text's length as it grows, whatever tokens split its characters. */
   private decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   private echoed: boolean
+  private scores: PromptScore[] | undefined
 
   constructor(shape: CompletionShape, prompt: CompletionPrompt) {
     this.shape = shape
@@ -131,6 +126,7 @@ export class CompletionChoice {
 
   /** The parts an event becomes; where the prompt is echoed it comes first. */
   push(event: GenerationEvent, promptLogprobs?: PromptScore[]): CompletionPart[] {
+    this.scores ??= promptLogprobs
     const parts = this.echo(promptLogprobs)
     const tokens = event.tokens ?? []
     const ends = event.type === 'finish'
@@ -163,6 +159,9 @@ export class CompletionChoice {
       finish_reason: part.finish,
       ...(part.stop === null ? {} : { stop_reason: part.stop }),
       ...(this.shape.tokenIds ? { token_ids: part.tokenIds } : {}),
+      ...(this.shape.promptLogprobs && this.scores
+        ? { prompt_logprobs: wirePromptLogprobs(this.scores, this.shape.bytesOf) }
+        : {}),
       ...(this.shape.tokenIds && first ? { prompt_token_ids: [...this.prompt.ids] } : {}),
     }
   }

@@ -46,6 +46,36 @@ export const chatLogprobs = (tokens: Token[], top: number, asIds: boolean): Chat
   }
 }
 
+/** A prompt's token as it was scored, as far as it is shown. */
+export interface PromptScore {
+  id: number
+  /** Null for the first token, which nothing precedes. */
+  logprob: number | null
+  rank?: number | null
+  top: { id: number; logprob: number }[]
+}
+
+export interface WireScore {
+  logprob: number
+  rank: number
+  decoded_token: string
+}
+
+/** `prompt_logprobs` in vLLM's form: for each token of the prompt its rivals and itself by id, null for the first. */
+export const wirePromptLogprobs = (
+  scores: PromptScore[],
+  bytesOf: (id: number) => Uint8Array
+): ({ [id: string]: WireScore } | null)[] =>
+  scores.map(({ id, logprob, rank, top }) => {
+    if (logprob === null) return null
+    const one = (token: number, score: number, place: number): [string, WireScore] => [
+      String(token),
+      { logprob: floored(score), rank: place, decoded_token: lossy.decode(bytesOf(token)) },
+    ]
+    const rivals = top.map((rival, n) => one(rival.id, rival.logprob, n + 1))
+    return Object.fromEntries([...rivals, one(id, logprob, rank ?? 1)])
+  })
+
 export interface WireUsage {
   prompt_tokens: number
   completion_tokens: number

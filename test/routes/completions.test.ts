@@ -171,7 +171,7 @@ describe('a bad completion', () => {
     ['logprobs', { prompt: 'x', logprobs: 21 }],
     ['logprobs', { prompt: 'x', logprobs: true }],
     ['best_of', { prompt: 'x', n: 2, best_of: 1 }],
-    ['best_of', { prompt: 'x', n: 1, best_of: 2 }],
+    ['best_of', { prompt: 'x', n: 1, best_of: 2, stream: true }],
     ['suffix', { prompt: 'x', suffix: 'y' }],
     ['stream_options', { prompt: 'x', stream_options: {} }],
   ]
