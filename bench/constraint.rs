@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use random_model::{Shape, median};
 use seed_engine::engine::Engine;
-use seed_engine::request::{Output, Request};
-use seed_engine::sampling::{Grammar, SamplingParams};
+use seed_engine::request::Output;
+use seed_engine::sampling::Grammar;
 use serde_json::{Map, Value, json};
 
 const SHAPE: Shape = Shape {
@@ -159,23 +159,10 @@ fn run(
 ) -> Run {
     for _ in 0..count {
         *ids += 1;
-        let request = Request {
-            id: *ids,
-            prompt: (0..32).map(|t| 3 + (t * 7 + *ids as u32) % 256).collect(),
-            params: SamplingParams {
-                temperature: 1.0,
-                seed: Some(*ids),
-                max_tokens: TOKENS,
-                ignore_eos: true,
-                ..SamplingParams::default()
-            },
-            thought: None,
-            constraint: grammar.cloned(),
-            cache_salt: Vec::new(),
-            priority: 0,
-            tenant: 0,
-            prompt_logprobs: None,
-        };
+        let mut request = random_model::request(*ids, TOKENS);
+        request.params.temperature = 1.0;
+        request.params.seed = Some(*ids);
+        request.constraint = grammar.cloned();
         engine
             .submit(request)
             .unwrap_or_else(|e| panic!("refused: {}", e.message));

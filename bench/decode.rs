@@ -15,8 +15,7 @@ use std::time::Instant;
 use random_model::{Shape, median};
 use rayon::prelude::*;
 use seed_engine::engine::Engine;
-use seed_engine::request::{Output, Request};
-use seed_engine::sampling::SamplingParams;
+use seed_engine::request::Output;
 use serde_json::json;
 
 const SHAPE: Shape = Shape {
@@ -55,26 +54,9 @@ fn bandwidth(pool: &rayon::ThreadPool, memory: &[u64]) -> f64 {
 
 /// Tokens per second after the first token of each of `count` sequences decoding together.
 fn decode(engine: &Engine, outputs: &Receiver<Vec<Output>>, count: usize, ids: &mut u64) -> f64 {
-    for n in 0..count {
+    for _ in 0..count {
         *ids += 1;
-        let request = Request {
-            id: *ids,
-            prompt: (0..32)
-                .map(|t| 3 + ((t * 7 + n as u32 * 13 + *ids as u32) % 256))
-                .collect(),
-            params: SamplingParams {
-                temperature: 0.0,
-                max_tokens: TOKENS + 1,
-                ignore_eos: true,
-                ..SamplingParams::default()
-            },
-            thought: None,
-            constraint: None,
-            cache_salt: Vec::new(),
-            priority: 0,
-            tenant: 0,
-            prompt_logprobs: None,
-        };
+        let request = random_model::request(*ids, TOKENS + 1);
         engine
             .submit(request)
             .unwrap_or_else(|e| panic!("refused: {}", e.message));

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use safetensors::tensor::{Dtype, View};
 use seed_engine::engine::{Engine, LoadError, LoadOptions};
-use seed_engine::request::Output;
+use seed_engine::request::{Output, Request};
+use seed_engine::sampling::SamplingParams;
 use serde_json::json;
 
 /// A tensor whose values are a repeated random block on the bf16 grid.
@@ -164,6 +165,28 @@ pub fn open(folder: &Path, sequences: usize) -> Result<(Engine, Receiver<Vec<Out
         let _ = sender.send(step);
     });
     Ok((Engine::load(&options, &mut |_, _| {}, sink)?, outputs))
+}
+
+/// A greedy request of 32 prompt tokens that says so many and does not end before.
+pub fn request(id: u64, tokens: u32) -> Request {
+    Request {
+        id,
+        prompt: (0..32)
+            .map(|t| 3 + (t * 7 + id as u32 * 13) % 256)
+            .collect(),
+        params: SamplingParams {
+            temperature: 0.0,
+            max_tokens: tokens,
+            ignore_eos: true,
+            ..SamplingParams::default()
+        },
+        thought: None,
+        constraint: None,
+        cache_salt: Vec::new(),
+        priority: 0,
+        tenant: 0,
+        prompt_logprobs: None,
+    }
 }
 
 /// The middle one.

@@ -5,7 +5,7 @@ import { EngineRefusal } from '../../src/engine.ts'
 import { gptOss } from '../../src/families/gpt-oss/index.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { openEngine } from '../../src/native.ts'
-import { engineOptions, tinyModel } from './tiny.ts'
+import { DRAW, engineOptions, tinyModel } from './tiny.ts'
 
 const SCHEMA = JSON.stringify({
   type: 'object',
@@ -24,25 +24,7 @@ const request = (
   changes: Partial<EngineRequest['sampling']> = {}
 ): EngineRequest => ({
   prompt: Uint32Array.of(engine.info.eosTokenIds[0] ?? 0, 40, 41, 42),
-  sampling: {
-    temperature: 1,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 1,
-    minTokens: 0,
-    maxTokens: 100,
-    ignoreEos: false,
-    stopTokenIds: [],
-    stopStrings: [],
-    includeStop: false,
-    badWords: [],
-    ...changes,
-  },
+  sampling: { ...DRAW, ...changes },
   priority: 0,
   tenant: 0,
 })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EngineRequest } from '../../src/engine.ts'
 import { ARCHITECTURES } from '../../src/families/index.ts'
 import { thoughtOf } from '../../src/run.ts'
-import { type Running, serveFolder, tinyModel } from './tiny.ts'
+import { DRAW, type Running, serveFolder, tinyModel } from './tiny.ts'
 
 const { family } = ARCHITECTURES.GptOssForCausalLM!
 let model: ReturnType<typeof tinyModel>
@@ -93,27 +93,9 @@ const generated = async (prompt: string, tokens: number, mayCall: boolean, lark?
     { tokens, dialect: 'soft' },
     { openInPrompt, mayCall }
   )
-  const sampling: EngineRequest['sampling'] = {
-    temperature: 1,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 5,
-    minTokens: 0,
-    maxTokens: 60,
-    ignoreEos: true,
-    stopTokenIds: [],
-    stopStrings: [],
-    includeStop: false,
-    badWords: [],
-  }
   const request: EngineRequest = {
     prompt: await engine.encodePrompt(prompt),
-    sampling,
+    sampling: { ...DRAW, seed: 5, maxTokens: 60, ignoreEos: true },
     thought,
     priority: 0,
     tenant: 0,

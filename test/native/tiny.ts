@@ -8,7 +8,7 @@ import { serve } from '@hono/node-server'
 import OpenAI from 'openai'
 import { createApp } from '../../src/app.ts'
 import type { Family } from '../../src/conversation.ts'
-import type { Engine } from '../../src/engine.ts'
+import type { Engine, Sampling } from '../../src/engine.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { type EngineOptions, openEngine } from '../../src/native.ts'
 import type { AppSettings, Lifecycle } from '../../src/served.ts'
@@ -93,6 +93,26 @@ export const engineOptions = (path: string, family: Family): EngineOptions => ({
   controlTokens: family.controlTokens,
   stopTokens: family.stopTokens,
 })
+
+/** Draws from the model's own distribution, the same each time. */
+export const DRAW: Sampling = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  seed: 1,
+  minTokens: 0,
+  maxTokens: 100,
+  ignoreEos: false,
+  stopTokenIds: [],
+  stopStrings: [],
+  includeStop: false,
+  badWords: [],
+}
 
 export const settings: AppSettings = {
   apiKeys: [],
