@@ -104,3 +104,39 @@ fn a_sequence_that_leaves_while_its_grammar_works_frees_everything() {
     server.collect(16, |_| {});
     server.nothing_is_in_use();
 }
+
+/// Each token of this grammar costs more than the one before, until it costs too much.
+const SLOW: &str = r#"start: "x" t
+t: t t t t t t | t t t "a" t t | "b" t t "c" t | t u | u t | "a" | "b" | "c" | "d"
+u: t | u u | "a" | "b""#;
+
+#[test]
+fn a_slow_grammar_fails_its_own_sequence_and_changes_no_other() {
+    let server = Server::start(&options(folder("slow-grammars")));
+    let mut alone = HashMap::new();
+    for id in 1..=3 {
+        server.submit(under_grammar(&server, id));
+        alone.extend(server.collect(1, |_| {}));
+    }
+    let mut slow = request(9, prompt(9), 200);
+    slow.constraint = Some(server.constraint(SLOW));
+    server.submit(slow);
+    for id in 1..=3 {
+        server.submit(under_grammar(&server, id));
+    }
+    let mut order = Vec::new();
+    let together = server.collect(4, |output| {
+        if output.end.is_some() {
+            order.push(output.id);
+        }
+    });
+    for id in 1..=3 {
+        assert_eq!(together[&id].tokens, alone[&id].tokens, "request {id}");
+    }
+    assert_eq!(order.last(), Some(&9), "nobody waited for the slow one");
+    let End::Failed(reason) = &together[&9].ends[0].end else {
+        panic!("{:?}", together[&9].ends);
+    };
+    assert!(reason.contains("longer than 250 ms"), "{reason}");
+    server.nothing_is_in_use();
+}
