@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { ApiError, asApiError, envelope, internal } from './errors.ts'
+import { isOwnHost } from './hosts.ts'
 import { keyring, OPEN_PATHS } from './routes/access.ts'
 import { chat, renderChat } from './routes/chat.ts'
 import { completions } from './routes/completions.ts'
@@ -90,6 +91,20 @@ const identify = (app: App, log: Log): void => {
   })
 }
 
+/** Refuses requests whose Host header is somebody else's. */
+const guardHosts = (app: App, allowed: string[] | undefined): void => {
+  if (allowed === undefined) return
+  app.use(async (ask, next) => {
+    if (!isOwnHost(ask.req.header('host') ?? '', allowed))
+      throw new ApiError(
+        403,
+        'This server answers on this machine only; name further hosts with --allowed-hosts',
+        { code: 'host_not_allowed' }
+      )
+    await next()
+  })
+}
+
 const allowOrigins = (app: App, origins: string[]): void => {
   if (origins.length === 0) return
   app.use(
@@ -137,13 +152,19 @@ const register = (app: App, house: House): void => {
 }
 
 /** The app over models that may still be loading; settings are read once, the lifecycles on each request. */
-export const createApp = (given: Lifecycle | Lifecycle[], settings: AppSettings, log: Log): App => {
+export const createApp = (
+  given: Lifecycle | Lifecycle[],
+  settings: AppSettings,
+  log: Log,
+  hold: House['hold'] = () => {}
+): App => {
   const lifecycles = [given].flat()
   const app: App = new Hono<{ Variables: Variables }>({ getPath: pathBelow(settings.rootPath) })
   identify(app, log)
+  guardHosts(app, settings.allowedHosts)
   allowOrigins(app, settings.allowedOrigins)
   guard(app, settings.apiKeys)
-  register(app, { lifecycles, settings, log, store: storeOf(settings) })
+  register(app, { lifecycles, settings, log, hold, store: storeOf(settings) })
   app.notFound((ask) =>
     errorResponse(
       new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })

@@ -1,6 +1,5 @@
-// Guards a server on a loopback address against web pages that point their own name at it; server.ts puts it before the app.
+// Guards a server on a loopback address against web pages that point their own name at it; app.ts asks first.
 import { isIPv4 } from 'node:net'
-import { ApiError, envelope } from './errors.ts'
 
 /** Addresses that only this machine reaches. */
 export const isLoopback = (address: string): boolean => {
@@ -17,19 +16,3 @@ export const isOwnHost = (host: string, allowed: readonly string[]): boolean => 
   const name = nameIn(host.trim())
   return isLoopback(name) || allowed.some((own) => own === '*' || nameIn(own) === name)
 }
-
-type Fetch = (request: Request, ...rest: any[]) => Response | Promise<Response>
-
-/** Refuses requests whose Host header is somebody else's. */
-export const guardHost =
-  (fetch: Fetch, allowed: readonly string[]): Fetch =>
-  (request, ...rest) => {
-    const host = request.headers.get('host') ?? ''
-    if (isOwnHost(host, allowed)) return fetch(request, ...rest)
-    const error = new ApiError(
-      403,
-      'This server answers on this machine only; name further hosts with --allowed-hosts',
-      { code: 'host_not_allowed' }
-    )
-    return Response.json(envelope(error), { status: 403 })
-  }

@@ -97,6 +97,7 @@ export const settingsOf = (options: ServeOptions): AppSettings => ({
   forceIncludeUsage: options.enableForceIncludeUsage,
   trustRequestChatTemplate: options.trustRequestChatTemplate,
   allowedOrigins: options.allowedOrigins ?? [],
+  watchdog: options.watchdog,
   rootPath: options.rootPath ?? '',
   responseStore: options.responseStore,
   responseStoreMax: options.responseStoreMax,

@@ -1,6 +1,7 @@
 // Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
 import type { ThinkingBudget, ThoughtMarkers } from './conversation.ts'
 import type { Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
+import { type Prefill, prefillsOf } from './run/prefill.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
 
 /** One choice to come. */
@@ -260,15 +261,26 @@ const endless = (): StepOutput['finish'] => ({
   error: 'the engine stopped without an end',
 })
 
+const scoresEvent = (index: number, promptLogprobs: PromptToken[]): RunEvent => ({
+  index,
+  event: { type: 'text', text: '' },
+  promptLogprobs,
+})
+
 /** Feeds one sequence's events into the confluence until its end. */
 const drive = async (
   job: Run,
   index: number,
   into: Confluence,
-  leaving: AbortController
+  leaving: AbortController,
+  prefill: Prefill
 ): Promise<void> => {
   const sequence = job.sequences[index]
   if (!sequence) return
+  const leads = prefill.leader === index
+  if (!leads) await prefill.done
+  if (!leads && leaving.signal.aborted) return
+  if (!leads && prefill.scores) into.push([scoresEvent(index, prefill.scores)])
   const choice = new Choice(job, sequence.prompt.length)
   const request = {
     ...sequence,
@@ -276,16 +288,17 @@ const drive = async (
     tenant: job.tenant,
     ...(job.thought ? { thought: job.thought } : {}),
     ...(job.cacheSalt === undefined ? {} : { cacheSalt: job.cacheSalt }),
-    ...(job.promptLogprobs === undefined ? {} : { promptLogprobs: job.promptLogprobs }),
+    ...(leads && job.promptLogprobs !== undefined ? { promptLogprobs: job.promptLogprobs } : {}),
   }
   let finish: StepOutput['finish']
   for await (const output of job.engine.generate(request, leaving.signal)) {
     const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
     if (output.promptLogprobs) {
-      const { promptLogprobs } = output
-      events.unshift({ index, event: { type: 'text', text: '' }, promptLogprobs })
+      prefill.scores = output.promptLogprobs
+      events.unshift(scoresEvent(index, output.promptLogprobs))
     }
     into.push(events)
+    if (output.tokens.length > 0 || output.finish) prefill.finish()
     if (choice.done) leaving.abort()
     finish = output.finish
     if (finish) break
@@ -305,14 +318,16 @@ export async function* run(
   if (signal.aborted) return undefined
   // One for each choice: a listener each on a signal they share would look like a leak to Node.
   const leavings = request.sequences.map(() => new AbortController())
+  const prefills = prefillsOf(request.sequences)
   const stop = (): void => {
     for (const leaving of leavings) leaving.abort()
+    for (const prefill of prefills) prefill.finish()
   }
   const confluence = new Confluence(leavings.length, stop)
   const leave = (): void => confluence.fail(signal.reason)
   signal.addEventListener('abort', leave)
   for (const [index, leaving] of leavings.entries()) {
-    drive(request, index, confluence, leaving).then(
+    drive(request, index, confluence, leaving, prefills[index]!).then(
       () => confluence.close(),
       (error: unknown) => confluence.fail(error)
     )

@@ -55,6 +55,10 @@ export interface AppSettings {
   forceIncludeUsage: boolean
   trustRequestChatTemplate: boolean
   allowedOrigins: string[]
+  /** Host headers to accept beside this machine's own names; undefined where any is. */
+  allowedHosts?: string[]
+  /** Seconds without a turn of a busy engine after which it counts as hung. */
+  watchdog: number
   /** Prefix under which the routes also answer, '' for none. */
   rootPath: string
   /** Where answers of /v1/responses are kept, memory unless said otherwise. */

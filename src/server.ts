@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { createApp } from './app.ts'
 import { ApiError, envelope, internal } from './errors.ts'
-import { guardHost, isLoopback } from './hosts.ts'
+import { isLoopback } from './hosts.ts'
 import {
   checkPossible,
   type LoadHooks,
@@ -87,9 +87,9 @@ const urlOf = (server: NodeServer): string => {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** The answers that are on their way. */
+/** The answers that are on their way, and what goes on without a connection. */
 class Traffic {
-  private open = new Set<ServerResponse>()
+  private open = new Set<ServerResponse | Promise<void>>()
   private draining = false
   private wake: (() => void) | undefined
 
@@ -97,11 +97,19 @@ class Traffic {
     server.prependListener('request', (_: IncomingMessage, response: ServerResponse) => {
       if (this.draining) response.shouldKeepAlive = false
       this.open.add(response)
-      response.once('close', () => {
-        this.open.delete(response)
-        this.wake?.()
-      })
+      response.once('close', () => this.ended(response))
     })
+  }
+
+  private ended(one: ServerResponse | Promise<void>): void {
+    this.open.delete(one)
+    this.wake?.()
+  }
+
+  /** Work whose answer is fetched later; it never rejects. */
+  hold(work: Promise<void>): void {
+    this.open.add(work)
+    void work.then(() => this.ended(work))
   }
 
   /** Waits until all answers begun before now have ended, at most so long. */
@@ -243,11 +251,11 @@ export const createServer = async (
   checkPossible(options)
   const life = new Life(options, hooks)
   const { lifecycles, died } = life
-  const app = createApp(lifecycles, settingsOf(options), hooks.log ?? silentLog)
-  const fetch = isLoopback(options.host)
-    ? guardHost(app.fetch, options.allowedHosts ?? [])
-    : app.fetch
-  const listener = getRequestListener(fetch, {
+  const settings = settingsOf(options)
+  // Where others reach the address, names of all kinds lead to it.
+  if (isLoopback(options.host)) settings.allowedHosts = options.allowedHosts ?? []
+  const app = createApp(lifecycles, settings, hooks.log ?? silentLog, (work) => traffic.hold(work))
+  const listener = getRequestListener(app.fetch, {
     overrideGlobalObjects: !hooks.embedded,
     errorHandler: unasked,
   })

@@ -264,6 +264,7 @@ export const someSettings: AppSettings = {
   forceIncludeUsage: false,
   trustRequestChatTemplate: false,
   allowedOrigins: [],
+  watchdog: 120,
   rootPath: '',
   version: '0.0.0-test',
 }

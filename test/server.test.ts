@@ -262,6 +262,30 @@ test('pages that point their own name at a loopback server are refused', async (
   expect(isOwnHost('', [])).toBe(false)
 })
 
+test('a refused host still gets a request id', async () => {
+  const server = await start(async () => hello())
+  await server.ready
+  const answer = await new Promise<IncomingMessage>((resolve) => {
+    request(`${server.url}/v1/models`, { headers: { host: 'evil.example' } }, resolve).end()
+  })
+  expect(answer.headers['x-request-id']).toMatch(/^req_/)
+  expect(((await json(answer)) as { error: { code: string } }).error.code).toBe('host_not_allowed')
+})
+
+test('a response in the background is waited for, though nobody is connected', async () => {
+  const engine = slow(300)
+  const server = await start(async () => engine)
+  await server.ready
+  const answer = await fetch(`${server.url}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ input: 'Hi', background: true }),
+  })
+  expect(((await answer.json()) as { status: string }).status).not.toBe('completed')
+  await server.close({ drainMs: 5000 })
+  expect(engine.requests[0]).toMatchObject({ ended: true, steps: 2 })
+})
+
 test('bytes that are no request get a 400 and the server goes on', async () => {
   const server = await start(async () => hello())
   await server.ready

@@ -2,9 +2,6 @@
 import type { Lifecycle } from '../served.ts'
 import { type Ask, type House, stateOf } from './request.ts'
 
-/** Seconds without a turn of a busy engine after which it counts as hung. */
-const HUNG = 120
-
 /** What is said of all models together: the first of these that any of them is. */
 const WORST_FIRST = ['draining', 'dead', 'loading', 'ready'] as const
 
@@ -17,16 +14,16 @@ export const health = ({ lifecycles }: House, ask: Ask): Response => {
   return ask.json({ status, progress, detail, models }, status === 'ready' ? 200 : 503)
 }
 
-const vigourOf = (lifecycle: Lifecycle): 'alive' | 'hung' | 'dead' => {
+const vigourOf = (lifecycle: Lifecycle, watchdog: number): 'alive' | 'hung' | 'dead' => {
   if (stateOf(lifecycle).status === 'dead') return 'dead'
   const stats = lifecycle.model?.engine.stats()
   const busy = stats !== undefined && stats.running + stats.waiting > 0
-  return busy && stats.beatAge > HUNG ? 'hung' : 'alive'
+  return busy && stats.beatAge > watchdog ? 'hung' : 'alive'
 }
 
 /** Alive: 503 only where nothing but a restart helps, which takes all models along. */
-export const livez = ({ lifecycles }: House, ask: Ask): Response => {
-  const found = new Set(lifecycles.map(vigourOf))
+export const livez = ({ lifecycles, settings }: House, ask: Ask): Response => {
+  const found = new Set(lifecycles.map((one) => vigourOf(one, settings.watchdog)))
   const status = found.has('alive') ? 'alive' : found.has('hung') ? 'hung' : 'dead'
   return ask.json({ status }, status === 'alive' ? 200 : 503)
 }

@@ -14,6 +14,8 @@ export interface House {
   lifecycles: Lifecycle[]
   settings: AppSettings
   log: Log
+  /** Tells of work that goes on without a connection, so that a server that ends waits for it. */
+  hold: (work: Promise<void>) => void
   /** Answers that can be asked for again; undefined where none are kept. */
   store: ResponseStore<StoredResponse> | undefined
 }

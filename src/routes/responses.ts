@@ -232,9 +232,10 @@ const inBackground = async (
   const pump = async (): Promise<void> => {
     for await (const frames of written(house, ask, planned, begun)) record.add(frames)
   }
-  pump().catch((error: unknown) => {
+  const work = pump().catch((error: unknown) => {
     house.log.error('background response failed', { ...marksOf(ask), error: String(error) })
   })
+  house.hold(work)
   if (stream) return streamed(house, ask, record.follow(0), new AbortController())
   return ask.json(record.response)
 }

@@ -122,6 +122,7 @@ export const settings: AppSettings = {
   forceIncludeUsage: false,
   trustRequestChatTemplate: false,
   allowedOrigins: [],
+  watchdog: 120,
   rootPath: '',
   version: '0.0.0',
 }

@@ -44,8 +44,8 @@ describe('a completion', () => {
     const { body } = await post('/v1/completions', { prompt: ['a', 'b'], n: 2, seed: 1 })
     expect(body.choices.map((c: Any) => [c.index, c.text])).toEqual([
       [0, 'a0'],
-      [1, 'a1'],
-      [2, 'b2'],
+      [1, 'a2'],
+      [2, 'b1'],
       [3, 'b3'],
     ])
     expect(body.usage).toMatchObject({ prompt_tokens: 2, completion_tokens: 12 })

@@ -120,3 +120,28 @@ it('one of prompt and messages is tokenised, never both', async () => {
   expect(both).toMatchObject({ status: 400, body: { error: { param: 'messages' } } })
   expect((await post('/tokenize', { prompt: 'x', messages: null })).status).toBe(200)
 })
+
+it('choices of one prompt begin behind the first, whose scores they share', async () => {
+  const begun: number[] = []
+  const { post, engine } = appOver((_, nth) => {
+    begun.push(engine.requests[0]?.steps ?? -1)
+    return { steps: nth === 0 ? [{ wait: 5 }, 'a', { wait: 5 }, 'b'] : ['c'] }
+  })
+  const { body } = await post('/v1/completions', { prompt: 'xy', n: 3, prompt_logprobs: 0 })
+  expect(begun).toEqual([-1, 1, 1])
+  expect(engine.requests.map(({ request }) => request.promptLogprobs)).toEqual([
+    0,
+    undefined,
+    undefined,
+  ])
+  expect(body.choices.map(({ text }: Any) => text)).toEqual(['ab', 'c', 'c'])
+  for (const one of body.choices) expect(one.prompt_logprobs).toHaveLength(2)
+})
+
+it('choices that wait behind a refused first never begin', async () => {
+  const { EngineRefusal } = await import('../../src/engine.ts')
+  const refuse = new EngineRefusal(429, 'rate_limit_exceeded', 'busy')
+  const { post, engine } = appOver({ steps: [{ refuse }] })
+  expect((await post('/v1/completions', { prompt: 'xy', n: 3 })).status).toBe(429)
+  expect(engine.requests).toHaveLength(1)
+})
