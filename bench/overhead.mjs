@@ -46,10 +46,8 @@ const measure = async () => {
   for (let round = 0; round <= rounds; round += 1) {
     const before = model.engine.stats()
     const [begun, loops] = [mainThread(), performance.nodeTiming.uvMetricsInfo.loopCount]
-    const client = fork(fileURLToPath(import.meta.url), [
-      ...['--client', server.url],
-      ...['--streams', String(streams), '--tokens', String(tokens)],
-    ])
+    const asked = ['--client', server.url, '--streams', values.streams, '--tokens', values.tokens]
+    const client = fork(fileURLToPath(import.meta.url), asked)
     const [{ frames }] = await once(client, 'message')
     const after = model.engine.stats()
     const generated = after.generatedTokens - before.generatedTokens

@@ -1,14 +1,7 @@
 // POST /v1/chat/completions and its dry run: checks, renders, generates, and answers whole or in chunks. The front door.
 import type { Conversation, RenderedPrompt } from '../conversation.ts'
-import type { GenerationEvent, OutputParser } from '../events.ts'
-import {
-  type ApiError,
-  asApiError,
-  envelope,
-  generationFailed,
-  internal,
-  invalid,
-} from '../errors.ts'
+import type { OutputParser } from '../events.ts'
+import { asApiError, envelope, internal, invalid } from '../errors.ts'
 import {
   type ChatPrompt,
   type ChatRequest,
@@ -32,6 +25,7 @@ import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat
 import { type PromptScore, UsageTally, wirePromptLogprobs } from '../stream/logprobs.ts'
 import { DONE, frame, SSE_HEADERS, sseBody } from '../stream/sse.ts'
 import { readBody } from './body.ts'
+import { brokenEnd, chunkFrames } from './frames.ts'
 import { parserOf } from './parsers.ts'
 import {
   allowance,
@@ -177,57 +171,32 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
   }
 }
 
-/** An end that is no answer, as the error it becomes instead. */
-export const brokenEnd = (event: GenerationEvent): ApiError | undefined => {
-  if (event.type !== 'finish') return undefined
-  if (event.reason === 'error') return generationFailed(event.error ?? 'the engine gave no reason')
-  return event.reason === 'abort' ? generationFailed('it was cancelled by the server') : undefined
-}
-
 /** What comes with the prompt where it was asked for. */
 const promptEcho = ({ rendered, delivery }: Plan, request: ChatRequest) => ({
   ...(delivery.tokenIds ? { prompt_token_ids: [...rendered.ids] } : {}),
   ...(request.return_prompt_text ? { prompt_text: rendered.prompt.text } : {}),
 })
 
-async function* chunks(
-  { run: { sequences }, shape, delivery, head, ...rest }: Plan,
+const chunks = (
+  { run: { sequences }, shape, delivery, head, rendered }: Plan,
   events: AsyncIterable<RunEvent[]>,
   echo: object
-): AsyncGenerator<string, undefined> {
+): AsyncGenerator<string, undefined> => {
   const { id, ...others } = head
   const service = { object: 'chat.completion.chunk', ...others, service_tier: 'default' }
-  const prefix = JSON.stringify({ id, ...service }).slice(0, -1)
   const renderer = new ChatChunks(shape, sequences.length)
-  const tally = new UsageTally(rest.rendered.ids.length, sequences.length)
-  const seen = sequences.map(() => 0)
   let extra = JSON.stringify(echo).slice(1, -1)
-  for await (const batch of events) {
-    let text = ''
-    for (const { index, event } of batch) {
-      const broken = brokenEnd(event)
-      if (broken) {
-        yield text
-        throw broken
-      }
-      const tokens = event.tokens?.length ?? 0
-      tally.generated(tokens)
-      seen[index] = (seen[index] ?? 0) + tokens
-      if (event.type === 'finish') tally.finished(index, event.usage, seen[index])
-      const usage =
-        delivery.usage === 'none'
-          ? ''
-          : `,"usage":${delivery.usage === 'always' ? JSON.stringify(tally.wire) : 'null'}`
-      for (const choices of renderer.push(index, event)) {
-        text += frame(`${prefix},"choices":${choices}${usage}${extra && `,${extra}`}}`)
+  return chunkFrames(events, {
+    prefix: JSON.stringify({ id, ...service }).slice(0, -1),
+    usage: delivery.usage,
+    tally: new UsageTally(rendered.ids.length, sequences.length),
+    render: ({ index, event }) =>
+      renderer.push(index, event).map((choices) => {
+        const first = extra && `,${extra}`
         extra = ''
-      }
-    }
-    if (text !== '') yield text
-  }
-  const end = `${prefix},"choices":[],"usage":${JSON.stringify(tally.wire)}}`
-  yield delivery.usage === 'none' ? DONE : frame(end) + DONE
-  return undefined
+        return `"choices":${choices}${first}`
+      }),
+  })
 }
 
 /** Joins the caller's leaving and our own giving up into the signal that cancels the engine. */

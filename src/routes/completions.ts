@@ -26,9 +26,9 @@ import {
   type CompletionShape,
 } from '../stream/completions.ts'
 import { UsageTally } from '../stream/logprobs.ts'
-import { DONE, frame } from '../stream/sse.ts'
 import { readBody } from './body.ts'
-import { abandoned, brokenEnd, leavingOf, streamed } from './chat.ts'
+import { abandoned, leavingOf, streamed } from './chat.ts'
+import { brokenEnd, chunkFrames } from './frames.ts'
 import {
   allowance,
   type Ask,
@@ -220,45 +220,26 @@ const shownOf = ({ n, perPrompt, prompts }: Plan, likelihoods: Likelihood[]): nu
   })
 }
 
-async function* chunks(
+const chunks = (
   planned: Plan,
   events: AsyncIterable<RunEvent[]>
-): AsyncGenerator<string, undefined> {
+): AsyncGenerator<string, undefined> => {
   const { id, head, delivery } = planned
-  const prefix = JSON.stringify({ id, ...head }).slice(0, -1)
   const choices = choicesFor(planned)
-  const tally = tallyOf(planned)
-  const seen = choices.map(() => 0)
   const begun = new Set<number>()
-  for await (const batch of events) {
-    let text = ''
-    for (const { index, event, promptLogprobs } of batch) {
-      const broken = brokenEnd(event)
-      if (broken) {
-        yield text
-        throw broken
-      }
-      const tokens = event.tokens?.length ?? 0
-      tally.generated(tokens)
-      seen[index] = (seen[index] ?? 0) + tokens
-      if (event.type === 'finish') tally.finished(index, event.usage, seen[index])
-      const usage =
-        delivery.usage === 'none'
-          ? ''
-          : `,"usage":${delivery.usage === 'always' ? JSON.stringify(tally.wire) : 'null'}`
+  return chunkFrames(events, {
+    prefix: JSON.stringify({ id, ...head }).slice(0, -1),
+    usage: delivery.usage,
+    tally: tallyOf(planned),
+    render({ index, event, promptLogprobs }) {
       const choice = choices[index]
-      for (const part of choice?.push(event, promptLogprobs) ?? []) {
-        text += frame(
-          `${prefix},"choices":[${choice?.json(index, part, !begun.has(index))}]${usage}}`
-        )
+      return (choice?.push(event, promptLogprobs) ?? []).map((part) => {
+        const first = !begun.has(index)
         begun.add(index)
-      }
-    }
-    if (text !== '') yield text
-  }
-  const end = `${prefix},"choices":[],"usage":${JSON.stringify(tally.wire)}}`
-  yield delivery.usage === 'none' ? DONE : frame(end) + DONE
-  return undefined
+        return `"choices":[${choice?.json(index, part, first)}]`
+      })
+    },
+  })
 }
 
 const whole = async (planned: Plan, events: AsyncIterable<RunEvent[]>): Promise<object> => {

@@ -16,9 +16,9 @@ import type { ServedModel } from '../served.ts'
 import { randomId } from '../stream/chat.ts'
 import { ResponseWriter } from '../stream/responses.ts'
 import { readBody } from './body.ts'
+import { brokenEnd } from './frames.ts'
 import {
   abandoned,
-  brokenEnd,
   leavingOf,
   render,
   type Rendered,
