@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { STOCK_TEMPLATE } from '../../src/families/seed-oss/stock.ts'
 import type { AppSettings, ModelSettings } from '../../src/served.ts'
-import { ready, type Script } from '../scripted.ts'
+import { ready, type Script, ScriptedEngine } from '../scripted.ts'
 import { type Any, appOver, assembled } from './ask.ts'
 
 const template = seedOss.template(STOCK_TEMPLATE)
@@ -106,4 +106,43 @@ describe('Seed-OSS in chat', () => {
       reasoning: expect.stringContaining('hm'),
     })
   })
+})
+
+describe('a megabyte of arguments', () => {
+  /** Streams a call with so many pieces of 1000 letters, and counts what was parsed and sent for it. */
+  const work = async (pieces: number) => {
+    const letters = Array.from({ length: pieces }, () => 'x'.repeat(1000))
+    const begin = '<seed:tool_call>\n<function=weather>\n<parameter=city>'
+    const end = '</parameter>\n</function>\n</seed:tool_call>'
+    const engine = new ScriptedEngine({ steps: [begin, ...letters, end] }, 1 << 22)
+    const { model } = ready(engine)
+    let parsed = 0
+    const family: typeof seedOss = {
+      ...seedOss,
+      parser(options) {
+        const parser = seedOss.parser(options)
+        const push = parser.push.bind(parser)
+        parser.push = (text) => {
+          parsed += text.length
+          const events = push(text)
+          for (const event of events) if ('text' in event) parsed += event.text.length
+          return events
+        }
+        return parser
+      },
+    }
+    const lifecycle = model && { model: { ...model, family, template } }
+    const { chatStream } = appOver({ steps: [] }, {}, { ...lifecycle, engine })
+    const { chunks, text } = await chatStream({ tools })
+    expect(JSON.parse(assembled(chunks).tool_calls[0].arguments).city).toHaveLength(pieces * 1000)
+    return { parsed, sent: text.length, chunks: chunks.length }
+  }
+
+  it('costs twice what half of it costs', async () => {
+    const [half, whole] = [await work(500), await work(1000)]
+    for (const key of ['parsed', 'sent', 'chunks'] as const) {
+      expect(whole[key] / half[key]).toBeGreaterThan(1.9)
+      expect(whole[key] / half[key]).toBeLessThan(2.1)
+    }
+  }, 30_000)
 })
