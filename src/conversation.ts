@@ -25,6 +25,8 @@ export interface Tool {
   description?: string
   /** JSON schema of the arguments. */
   parameters?: { [key: string]: Json }
+  /** Where the request has that schema, for complaints about it. */
+  param?: string
   strict?: boolean
   /** The tool exactly as the caller sent it (`{type:"function", function:{…}}`), as JSON text. */
   source: string
@@ -50,13 +52,26 @@ export interface ResponseFormat {
   schema: string
 }
 
+/** What an answer must be, whatever the family; see grammar/lark.ts, which writes it. */
+export type AnswerShape =
+  | { kind: 'json'; schema: Json; whitespace?: string }
+  | { kind: 'regex'; pattern: string }
+  | { kind: 'choice'; options: string[] }
+  /** A caller's grammar, its names already its own. */
+  | { kind: 'lark'; rules: string }
+  /** Free text in which a trigger is always the start of a `begin`, after which come JSON and `end`. */
+  | { kind: 'tags'; triggers: string[]; tags: { begin: string; schema: Json; end: string }[] }
+
 export interface Conversation {
   messages: Message[]
   tools: Tool[]
   toolChoice: ToolChoice
-  parallelToolCalls: boolean
+  /** Undefined leaves it to what the model was taught. */
+  parallelToolCalls?: boolean
   budget: ThinkingBudget
   responseFormat?: ResponseFormat
+  /** What the answer is held to. */
+  answer?: AnswerShape
   /** Variables the caller passes to the chat template, reserved names already refused. */
   templateVariables: { [key: string]: Json }
   addGenerationPrompt: boolean
@@ -108,6 +123,16 @@ export interface ThoughtMarkers {
   contentEnds?: string
 }
 
+/** What a family's grammar of a whole generation is written from. */
+export interface ConstraintRequest {
+  conversation: Conversation
+  start: ParserStart
+  /** Hold the reply to the family's envelope even where nothing is asked of its content. */
+  guard: boolean
+  /** A text's tokens as the grammar names them. */
+  ids(text: string): Promise<string>
+}
+
 /** One model family: turns a conversation into a prompt and output into events. */
 export interface Family {
   name: string
@@ -120,6 +145,13 @@ export interface Family {
   thought: ThoughtMarkers | null
   /** What the model writes around a thought, for those who want it left in the text. */
   thoughtTags: { start: string; end: string }
+  /**
+   * Where a call ends the reply, unless several are asked for: the token at its end, and that after which the content of
+   * the next has begun.
+   */
+  nextCall?: { after: string; until: string }
+  /** The grammar of a whole generation, in llguidance's Lark; undefined where anything may be written. */
+  constraint(request: ConstraintRequest): Promise<string | undefined>
   /** Compiles the template once; throws TemplateError with a sentence. */
   template(source: string): ChatTemplate
   parser(options: {

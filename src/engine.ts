@@ -25,6 +25,11 @@ export interface Sampling {
   logprobs?: number
   badWords: number[][]
   allowedTokenIds?: number[]
+  /**
+   * After the token `after`, which else ends it, a constrained generation goes on for as long as the model itself writes
+   * what its grammar admits; from the token `until` on the grammar holds it again.
+   */
+  goesOn?: { after: number; until: number }
 }
 
 /** How the engine counts and bounds a thought; token ids, see ThoughtMarkers for the strings. */

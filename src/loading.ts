@@ -108,6 +108,7 @@ export const settingsOf = (options: ServeOptions): AppSettings => ({
 const modelSettingsOf = (options: ModelOptions): ModelSettings => ({
   reasoningParser: options.reasoningParser === 'none' ? 'none' : 'auto',
   toolCallParser: options.toolCallParser === 'none' ? 'none' : 'auto',
+  harmonyGuard: options.harmonyGuard,
   defaultTemplateVariables: templateVariables(options),
 })
 

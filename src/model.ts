@@ -229,7 +229,6 @@ export const checkTemplate = (
       messages: [{ role: 'user', content: 'Hello' }],
       tools: [],
       toolChoice: 'auto',
-      parallelToolCalls: true,
       budget: { tokens: -1, dialect: 'soft' },
       templateVariables,
       addGenerationPrompt: true,

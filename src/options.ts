@@ -87,6 +87,13 @@ export const PER_MODEL = {
     'auto'
   ),
 
+  harmonyGuard: flag(
+    'model',
+    toggle,
+    'hold gpt-oss replies to the headers that harmony and the request allow',
+    true
+  ),
+
   threads: flag(
     'engine',
     integer(1, 1024),

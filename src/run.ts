@@ -1,6 +1,6 @@
 // Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
 import type { ThinkingBudget, ThoughtMarkers } from './conversation.ts'
-import type { Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
+import type { Constraint, Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
 import { type Prefill, prefillsOf } from './run/prefill.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
 
@@ -16,6 +16,8 @@ export interface Run {
   sequences: Sequence[]
   parser: () => OutputParser
   thought?: Thought
+  /** What every choice must follow. */
+  constraint?: Constraint
   cacheSalt?: string
   priority: number
   tenant: number
@@ -287,6 +289,7 @@ const drive = async (
     priority: job.priority,
     tenant: job.tenant,
     ...(job.thought ? { thought: job.thought } : {}),
+    ...(job.constraint ? { constraint: job.constraint } : {}),
     ...(job.cacheSalt === undefined ? {} : { cacheSalt: job.cacheSalt }),
     ...(leads && job.promptLogprobs !== undefined ? { promptLogprobs: job.promptLogprobs } : {}),
   }

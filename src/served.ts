@@ -17,6 +17,8 @@ export interface ModelSettings {
   reasoningParser: 'auto' | 'none'
   /** `none` leaves calls in content. */
   toolCallParser: 'auto' | 'none'
+  /** Replies are held to their family's envelope, where it has one. */
+  harmonyGuard: boolean
   /** Variables every template gets unless a request sets them. */
   defaultTemplateVariables: { [key: string]: Json }
 }

@@ -272,6 +272,7 @@ export const someSettings: AppSettings = {
 export const modelSettings: ModelSettings = {
   reasoningParser: 'auto',
   toolCallParser: 'auto',
+  harmonyGuard: true,
   defaultTemplateVariables: {},
 }
 

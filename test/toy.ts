@@ -102,5 +102,12 @@ export const toyFamily: Family = {
     knowsEfforts: false,
   },
   template: () => ({ render }),
+  /** Says what is asked; no engine that compiles grammars sees it. */
+  constraint: async ({ conversation: { answer, tools, toolChoice, parallelToolCalls } }) => {
+    const must = toolChoice === 'required' || typeof toolChoice === 'object'
+    if (!answer && !must) return undefined
+    const names = tools.map(({ name }) => name)
+    return JSON.stringify({ answer, names, toolChoice, parallelToolCalls })
+  },
   parser: toyParser,
 }

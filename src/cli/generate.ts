@@ -69,7 +69,6 @@ const conversationOf = (prompt: string, budget: number): Conversation => ({
   messages: [{ role: 'user', content: prompt }],
   tools: [],
   toolChoice: 'auto',
-  parallelToolCalls: true,
   budget: { tokens: budget, dialect: 'soft' },
   templateVariables: {},
   addGenerationPrompt: true,

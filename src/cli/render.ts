@@ -110,7 +110,6 @@ function conversationOf(document: string): Conversation {
       ? sourcesOf(document, ['tools']).map((source): Tool => ({ name: '', source }))
       : [],
     toolChoice: 'auto',
-    parallelToolCalls: true,
     budget: { tokens: Math.max(-1, budget), dialect: 'soft' },
     templateVariables: kwargs,
     addGenerationPrompt: wire.add_generation_prompt ?? true,

@@ -1,12 +1,13 @@
 // Checks a Chat Completions body and turns it into a conversation and options; routes/chat.ts and routes/tokenize.ts ask.
 import { z } from 'zod'
 import type { Conversation, Json, Message, Tool, ToolChoice } from '../conversation.ts'
-import { invalid, unsupported } from '../errors.ts'
+import { invalid } from '../errors.ts'
 import { sourcesOf } from '../json.ts'
 import type { ModelSettings } from '../served.ts'
 import { messageSchema, messagesOf } from './messages.ts'
 import { MAX_LOGPROBS, refuseUnsupported, samplingFields } from './sampling.ts'
 import { check, integer } from './schema.ts'
+import type { Asked } from './shape.ts'
 import { budgetOf, effortOf } from './thinking.ts'
 
 const MAX_TOKENS = 2 ** 31 - 1
@@ -20,6 +21,15 @@ const toolSchema = z.looseObject({
     description: z.string().nullish(),
     parameters: z.record(z.string(), z.unknown()).nullish(),
     strict: z.boolean().nullish(),
+  }),
+})
+
+const allowedSchema = z.object({
+  allowed_tools: z.looseObject({
+    mode: z.enum(['auto', 'required']),
+    tools: z
+      .array(z.looseObject({ function: z.looseObject({ name: z.string() }) }))
+      .min(1, 'must not be empty'),
   }),
 })
 
@@ -106,18 +116,32 @@ const choiceOf = (choice: unknown, tools: Tool[]): ToolChoice => {
   if (tools.length === 0) {
     throw invalid('tool_choice', `'tool_choice' is only allowed when 'tools' are given`)
   }
-  if (choice === 'auto') return choice
-  if (choice === 'required') throw unsupported('tool_choice', `tool_choice 'required'`)
+  if (choice === 'auto' || choice === 'required') return choice
   const named = choice as { type?: unknown; function?: { name?: unknown } }
   if (typeof choice === 'object' && named.type === 'function') {
     const name = named.function?.name
     if (typeof name !== 'string' || !tools.some((tool) => tool.name === name))
       throw invalid('tool_choice', `'tool_choice' names a function that is not among 'tools'`)
-    throw unsupported('tool_choice', 'tool_choice with a named function')
+    return { name }
   }
-  if (typeof choice === 'object' && typeof named.type === 'string')
-    throw unsupported('tool_choice', `tool_choice of type '${named.type.slice(0, 50)}'`)
-  throw invalid('tool_choice', `'tool_choice' must be none, auto, required or a named function`)
+  throw invalid(
+    'tool_choice',
+    `'tool_choice' must be none, auto, required, a named function or allowed_tools`
+  )
+}
+
+/** `allowed_tools` narrows what is offered; every other choice leaves it. */
+const narrowed = (choice: unknown, tools: Tool[]): { choice: unknown; tools: Tool[] } => {
+  const { type, allowed_tools: allowed } = (
+    typeof choice === 'object' && choice ? choice : {}
+  ) as Body
+  if (type !== 'allowed_tools') return { choice, tools }
+  const { mode, tools: listed } = check(allowedSchema, { allowed_tools: allowed }).allowed_tools
+  const names = new Set(listed.map((tool) => tool.function.name))
+  const unknown = [...names].find((name) => !tools.some((tool) => tool.name === name))
+  if (unknown !== undefined)
+    throw invalid('tool_choice', `'tool_choice' allows '${unknown}', which is not among 'tools'`)
+  return { choice: mode, tools: tools.filter((tool) => names.has(tool.name)) }
 }
 
 const toolsOf = (request: ChatPrompt, text: string): Tool[] => {
@@ -132,6 +156,7 @@ const toolsOf = (request: ChatPrompt, text: string): Tool[] => {
       ...(typeof description === 'string' ? { description } : {}),
       ...(parameters ? { parameters: parameters as { [key: string]: Json } } : {}),
       ...(typeof strict === 'boolean' ? { strict } : {}),
+      param: `tools[${n}].function.parameters`,
       source: sources[n] ?? JSON.stringify(tool),
     }
   })
@@ -177,7 +202,8 @@ export const conversationOf = (
   request: ChatPrompt,
   text: string,
   settings: Pick<ModelSettings, 'defaultTemplateVariables'>,
-  maxModelLen: number
+  maxModelLen: number,
+  asked: Asked | null = null
 ): Conversation => {
   const continues = request.continue_final_message ?? false
   if (continues && request.add_generation_prompt)
@@ -185,7 +211,7 @@ export const conversationOf = (
       'continue_final_message',
       `'continue_final_message' and 'add_generation_prompt' cannot both be true`
     )
-  const tools = toolsOf(request, text)
+  const { choice, tools } = narrowed(request.tool_choice, toolsOf(request, text))
   const messages: Message[] = messagesOf(request.messages)
   if (continues && messages.at(-1)?.role !== 'assistant')
     throw invalid(
@@ -195,11 +221,15 @@ export const conversationOf = (
   return {
     messages,
     tools,
-    toolChoice: choiceOf(request.tool_choice, tools),
-    parallelToolCalls: request.parallel_tool_calls ?? true,
+    toolChoice: choiceOf(choice, tools),
+    ...(typeof request.parallel_tool_calls === 'boolean'
+      ? { parallelToolCalls: request.parallel_tool_calls }
+      : {}),
     budget: budgetOf(request, settings.defaultTemplateVariables, maxModelLen),
     templateVariables: variablesOf(request, effortOf(request), settings.defaultTemplateVariables),
     addGenerationPrompt: request.add_generation_prompt ?? !continues,
     continueFinalMessage: continues,
+    ...(asked ? { answer: asked.shape } : {}),
+    ...(asked?.format ? { responseFormat: asked.format } : {}),
   }
 }

@@ -69,14 +69,6 @@ const refuse = (request: ResponsesRequest): void => {
     if (request[field]) throw unsupported(field, what)
   if ((request.n ?? 1) !== 1)
     throw invalid('n', `'n' is not part of the Responses API; leave it out`)
-  const kind = request.text?.format?.type ?? 'text'
-  if (kind === 'json_object' || kind === 'json_schema')
-    throw unsupported('text.format', `text.format '${kind}'`)
-  if (kind !== 'text')
-    throw invalid(
-      'text.format.type',
-      `Invalid value for 'text.format.type': must be text, json_object or json_schema`
-    )
   if (request.background && request.store === false)
     throw invalid('background', `'background' needs 'store', or nobody could fetch the answer`)
 }
@@ -125,6 +117,13 @@ export const shortened = (body: ChatPrompt, part: number): ChatPrompt | undefine
 const summaryOf = ({ reasoning }: ResponsesRequest): string | null =>
   reasoning?.summary === 'none' ? null : (reasoning?.summary ?? null)
 
+/** The format as OpenAI repeats it, what was left out filled in. */
+const formatOf = ({ text }: ResponsesRequest): object => {
+  const format = text?.format
+  if (format?.type !== 'json_schema') return { type: format?.type ?? 'text' }
+  return { description: null, strict: null, ...format }
+}
+
 /** What the response object repeats of its request. */
 export const echoOf = (
   request: ResponsesRequest,
@@ -145,7 +144,7 @@ export const echoOf = (
   store: chosen.store,
   temperature: chosen.temperature,
   text: {
-    format: { type: 'text' },
+    format: formatOf(request),
     ...(request.text?.verbosity ? { verbosity: request.text.verbosity } : {}),
   },
   tool_choice: request.tool_choice ?? 'auto',

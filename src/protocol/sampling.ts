@@ -93,14 +93,7 @@ export type SamplingFields = z.output<typeof fields>
 const REFUSED: { [field: string]: string } = {
   use_beam_search: 'Beam search',
   logprob_token_ids: 'logprob_token_ids',
-  structured_outputs: 'Structured output',
-  guided_json: 'Structured output',
-  guided_regex: 'Structured output',
-  guided_choice: 'Structured output',
-  guided_grammar: 'Structured output',
-  guided_decoding_backend: 'Structured output',
-  guided_whitespace_pattern: 'Structured output',
-  grammar: 'Structured output',
+  grammar: "A grammar in GBNF (use 'structured_outputs' with a 'grammar' in Lark)",
 }
 
 export const refuseUnsupported = (body: { [field: string]: unknown }): void => {
@@ -108,17 +101,6 @@ export const refuseUnsupported = (body: { [field: string]: unknown }): void => {
     const value = body[field]
     if (value !== undefined && value !== null && value !== false) throw unsupported(field, what)
   }
-  const format = body.response_format as { type?: unknown } | null | undefined
-  if (format === undefined || format === null) return
-  if (typeof format !== 'object' || typeof format.type !== 'string')
-    throw invalid('response_format', `Invalid value for 'response_format': it needs a 'type'`)
-  if (['json_object', 'json_schema', 'structural_tag'].includes(format.type))
-    throw unsupported('response_format', `response_format '${format.type}'`)
-  if (format.type !== 'text')
-    throw invalid(
-      'response_format.type',
-      `Invalid value for 'response_format.type': must be text, json_object or json_schema`
-    )
 }
 
 const withinVocabulary = (

@@ -77,6 +77,7 @@ export interface CallForm {
 interface Offer extends CallForm {
   tool: Callable
   source: string
+  place: string
 }
 
 export interface Offered {
@@ -88,13 +89,21 @@ export interface Offered {
   /** The tools that are served, as the response repeats them. */
   shown: object[]
   ignored: string[]
+  /** Where the request has each one's schema. */
+  places: string[]
 }
 
-/** The only argument of a custom tool's function. */
-const FREE_TEXT = {
-  type: 'object',
-  properties: { input: { type: 'string', description: "The tool's input, as plain text" } },
-  required: ['input'],
+/** A custom tool's function has one argument; it is held to a regular expression, of other grammars the model is told. */
+const customParameters = ({ format }: z.output<typeof customTool>): object => {
+  const { syntax, definition } = format ?? {}
+  const pattern = syntax === 'regex' && definition ? { pattern: `^(?:${definition})$` } : {}
+  return {
+    type: 'object',
+    properties: {
+      input: { type: 'string', description: "The tool's input, as plain text", ...pattern },
+    },
+    required: ['input'],
+  }
 }
 
 const describe = (tool: z.output<typeof customTool>): string => {
@@ -108,13 +117,18 @@ const describe = (tool: z.output<typeof customTool>): string => {
 /** One function in chat's form; of a caller's function each part keeps its source text. */
 const chatSource = ({ tool, source, ...form }: Offer): string => {
   const called = `"name":${JSON.stringify(flatName(form.namespace, form.name))}`
-  if (tool.type === 'custom')
-    return `{"type":"function","function":{${called},"description":${JSON.stringify(describe(tool))},"parameters":${JSON.stringify(FREE_TEXT)}}}`
+  if (tool.type === 'custom') {
+    const strict = tool.format?.syntax === 'regex' ? ',"strict":true' : ''
+    return `{"type":"function","function":{${called},"description":${JSON.stringify(describe(tool))},"parameters":${JSON.stringify(customParameters(tool))}${strict}}}`
+  }
   const parts = (['description', 'parameters', 'strict'] as const)
     .filter((key) => tool[key] !== undefined && tool[key] !== null)
     .map((key) => `"${key}":${sourceOf(source, [key]) ?? JSON.stringify(tool[key])}`)
   return `{"type":"function","function":{${[called, ...parts].join(',')}}}`
 }
+
+const placeOf = ({ type }: { type?: unknown }, tool: string): string =>
+  type === 'custom' ? `${tool}.format.definition` : `${tool}.parameters`
 
 const offersOf = (tools: WireTool[], text: string): Offer[] => {
   const inner = sourcesOf(text, ['extra_body', 'tools'])
@@ -128,6 +142,7 @@ const offersOf = (tools: WireTool[], text: string): Offer[] => {
           source,
           name: tool.name as string,
           custom: tool.type === 'custom',
+          place: placeOf(tool, `tools[${n}]`),
         },
       ]
     if (tool.type !== 'namespace') return []
@@ -138,6 +153,7 @@ const offersOf = (tools: WireTool[], text: string): Offer[] => {
       name: one.name,
       namespace: tool.name as string,
       custom: one.type === 'custom',
+      place: placeOf(one, `tools[${n}].tools[${at}]`),
     }))
   })
 }
@@ -206,6 +222,7 @@ export const offeredOf = (tools: WireTool[], given: unknown, text: string): Offe
       ])
     ),
     shown: tools.filter(served).map(echo),
+    places: seen.map(({ place }) => place),
     ignored: tools.filter((tool) => !served(tool)).map((tool) => tool.type as string),
   }
 }

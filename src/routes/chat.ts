@@ -19,12 +19,14 @@ import {
   type SamplingFields,
   samplingOf,
 } from '../protocol/sampling.ts'
+import { type Asked, askedOf } from '../protocol/shape.ts'
 import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
 import type { ServedModel } from '../served.ts'
 import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat.ts'
 import { type PromptScore, UsageTally, wirePromptLogprobs } from '../stream/logprobs.ts'
 import { DONE, frame, SSE_HEADERS, sseBody } from '../stream/sse.ts'
 import { readBody } from './body.ts'
+import { constraintOf, goesOnOf } from './constraint.ts'
 import { brokenEnd, chunkFrames } from './frames.ts'
 import { parserOf } from './parsers.ts'
 import {
@@ -47,6 +49,8 @@ export interface Rendered {
   conversation: Conversation
   prompt: RenderedPrompt
   ids: Uint32Array
+  /** The shape its answer is to have, and who says so. */
+  asked?: Asked
 }
 
 /** Renders what a checked body says; `text` is the body as sent. */
@@ -54,7 +58,8 @@ export const render = async (
   house: House,
   model: ServedModel,
   request: ChatPrompt,
-  text: string
+  text: string,
+  asked: Asked | null = askedOf(request, text) ?? null
 ): Promise<Rendered> => {
   const { settings } = house
   const { engine, family } = model
@@ -63,10 +68,11 @@ export const render = async (
       'chat_template',
       `'chat_template' in a request is only taken by a server started with --trust-request-chat-template`
     )
-  const conversation = conversationOf(request, text, model.settings, engine.info.maxModelLen)
+  const conversation = conversationOf(request, text, model.settings, engine.info.maxModelLen, asked)
   const template = request.chat_template ? family.template(request.chat_template) : model.template
   const prompt = template.render(conversation)
-  return { conversation, prompt, ids: await encodeRendered(engine, prompt) }
+  const ids = await encodeRendered(engine, prompt)
+  return { conversation, prompt, ids, ...(asked ? { asked } : {}) }
 }
 
 /** The prompt within what its request lets it keep; the turn it ends in is what the answer is read by, so it stays. */
@@ -118,6 +124,9 @@ export const runOf = async (
     ...(logprobs === undefined ? {} : { logprobs }),
   })
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
+  const goesOn = goesOnOf(model, conversation)
+  if (goesOn) sampling.goesOn = goesOn
+  const constraint = await constraintOf(model, rendered, sampling)
   const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
   const controls = new Map(family.controlTokens.map((name) => [engine.tokenId(name), name]))
   const { tools, toolChoice, budget } = conversation
@@ -131,7 +140,8 @@ export const runOf = async (
     parser: (): OutputParser => parserOf(family, conversation, prompt.start, model.settings),
     priority: request.priority ?? 0,
     tenant: ask.get('tenant'),
-    oneCall: !conversation.parallelToolCalls,
+    oneCall: conversation.parallelToolCalls === false,
+    ...(constraint ? { constraint } : {}),
     ...(request.skip_special_tokens === false ? {} : { isHidden: (id) => silent.has(id) }),
     ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     controlName: (id) => controls.get(id),

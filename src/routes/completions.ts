@@ -7,6 +7,7 @@ import {
   promptsOf,
 } from '../protocol/completions.ts'
 import { type Delivery, deliveryOf, promptLogprobsOf, samplingOf } from '../protocol/sampling.ts'
+import { askedOf } from '../protocol/shape.ts'
 import { invalid } from '../errors.ts'
 import {
   choicesOf,
@@ -28,6 +29,7 @@ import {
 import { UsageTally } from '../stream/logprobs.ts'
 import { readBody } from './body.ts'
 import { abandoned, leavingOf, streamed } from './chat.ts'
+import { shapeConstraint } from './constraint.ts'
 import { brokenEnd, chunkFrames } from './frames.ts'
 import {
   allowance,
@@ -99,6 +101,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
   if (written.length * perPrompt > MAX_SEQUENCES)
     throw invalid('prompt', `The prompts times 'n' make more than ${MAX_SEQUENCES} completions`)
   const echo = request.echo ?? false
+  const asked = askedOf(request, '')
   const logprobs = request.logprobs ?? undefined
   const maxTokens = request.max_tokens ?? DEFAULT_MAX_TOKENS
   const scored = promptLogprobsOf(request)
@@ -137,6 +140,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
       tenant: ask.get('tenant'),
       ...(cacheSalt === undefined ? {} : { cacheSalt }),
       ...(isHidden ? { isHidden } : {}),
+      ...(asked ? { constraint: await shapeConstraint(engine, asked.shape, asked.param) } : {}),
       ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     },
     shape: {

@@ -10,6 +10,7 @@ import {
   type ResponsesRequest,
   shortened,
 } from '../protocol/responses.ts'
+import { type Asked, askedOfResponse } from '../protocol/shape.ts'
 import { type Offered, offeredOf } from '../protocol/tools.ts'
 import { primed, type Run, run, type RunEvent } from '../run.ts'
 import type { ServedModel } from '../served.ts'
@@ -42,6 +43,17 @@ interface Told {
   rendered: Rendered
 }
 
+/** A tool's schema is called by the place it has in this API. */
+const inPlace = (error: unknown, { places }: Offered): unknown => {
+  const known = asApiError(error)
+  const [, n, rest] = /^tools\[(\d+)\]\.function\.parameters(.*)$/s.exec(known?.param ?? '') ?? []
+  if (!known || n === undefined) return error
+  const { status, code, headers } = known
+  const param = `${places[Number(n)]}${rest}`
+  const message = known.message.replace(`tools[${n}].function.parameters`, places[Number(n)] ?? '')
+  return new ApiError(status, message, { code, headers, param })
+}
+
 /** What is wrong with the messages is wrong with the input they come from. */
 const asSaid = (error: unknown): unknown => {
   const known = asApiError(error)
@@ -56,7 +68,8 @@ const rendering = async (
   model: ServedModel,
   request: ResponsesRequest,
   chat: ChatPrompt,
-  tools: string
+  tools: string,
+  asked: Asked | undefined
 ): Promise<Rendered> => {
   const { maxModelLen } = model.engine.info
   const room = Math.min(request.max_output_tokens ?? Infinity, Math.floor(maxModelLen / 4))
@@ -65,7 +78,7 @@ const rendering = async (
     let fewer: ChatPrompt | undefined
     try {
       // oxlint-disable-next-line no-await-in-loop
-      const rendered = await render(house, model, body, tools)
+      const rendered = await render(house, model, body, tools, asked ?? null)
       if (auto && rendered.ids.length + room > maxModelLen) fewer = shortened(body, 1 / 4)
       if (!fewer) return rendered
     } catch (error) {
@@ -106,7 +119,8 @@ const told = async (house: House, ask: Ask): Promise<Told> => {
       ...marksOf(ask),
       types: [...new Set(left)].join(', '),
     })
-  const rendered = await rendering(house, model, request, chat, offered.text)
+  const asked = askedOfResponse(request, body.text)
+  const rendered = await rendering(house, model, request, chat, offered.text, asked)
   const date = rendered.prompt.date ?? previous?.date
   const bytes = (previous?.bytes ?? 0) + body.text.length
   return {
@@ -132,7 +146,11 @@ const plan = async (house: House, ask: Ask, all: Told, leaving: AbortController)
   const { settings, store } = house
   const logprobs = responseLogprobsOf(request)
   const maxTokens = request.max_output_tokens ?? undefined
-  const job = await runOf(house, ask, model, rendered, request, { maxTokens, logprobs })
+  const job = await runOf(house, ask, model, rendered, request, { maxTokens, logprobs }).catch(
+    (error: unknown) => {
+      throw inPlace(error, offered)
+    }
+  )
   const kept = store !== undefined && request.store !== false
   const { temperature = 1, topP = 1 } = job.sequences[0]?.sampling ?? {}
   const { name } = all

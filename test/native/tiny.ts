@@ -1,5 +1,5 @@
 // Tiny random model folders of both families and a running server over one, for tests of the whole way through.
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,11 +69,17 @@ const tokenizer = (names: string[]): unknown => {
 }
 
 /** Writes a folder of random weights for the family; the caller removes it with `drop`. */
-export const tinyModel = (family: Family = seedOss): { path: string; drop: () => void } => {
+export const tinyModel = (
+  family: Family = seedOss,
+  changes: object = {}
+): { path: string; drop: () => void } => {
   const path = mkdtempSync(join(tmpdir(), 'seed-tiny-'))
   const weights = family === seedOss ? 'golden/gqa' : 'golden-gpt-oss'
   cpSync(fileURLToPath(new URL(weights, GOLDEN)), path, { recursive: true })
   cpSync(TEMPLATE, join(path, 'chat_template.jinja'))
+  const config = join(path, 'config.json')
+  const shape = JSON.parse(readFileSync(config, 'utf8')) as object
+  writeFileSync(config, JSON.stringify({ ...shape, ...changes }))
   writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer(family.controlTokens)))
   return { path, drop: () => rmSync(path, { recursive: true, force: true }) }
 }

@@ -92,6 +92,32 @@ describe('calls', () => {
     expect(new Set(calls.flatMap(({ id, call_id }) => [id, call_id])).size).toBe(4)
   })
 
+  it('9, 22: that are required or named are held to, with the thought before them', async () => {
+    const choices = [
+      ['required', 'required'],
+      [
+        { type: 'function', name: 'g' },
+        { type: 'function', function: { name: 'g' } },
+      ],
+    ]
+    for (const [own, inChat] of choices) {
+      const { create, chat, engine } = over([THOUGHT, calling('g'), '<|call|>'])
+      const { body } = await create({ tools, tool_choice: own })
+      expect(body.output.map(({ type }: Any) => type)).toEqual(['reasoning', 'function_call'])
+      const { message } = (await chat({ tools: chatTools, tool_choice: inChat })).body.choices[0]
+      expect([message.content, message.reasoning, message.tool_calls.length]).toEqual([
+        null,
+        'Hm',
+        1,
+      ])
+      const [grammar = '', other] = engine.grammars
+      expect(other).toBe(grammar)
+      expect(grammar).toMatch(/^start: \(analysis cont\)\* last$/m)
+      expect(grammar).toMatch(/^last: call$/m)
+      expect(grammar.includes('call_1')).toBe(own === 'required')
+    }
+  })
+
   it('10: with tool_choice none the model is shown no tools', async () => {
     const { create, chat, prompt } = over([FINAL, 'x'])
     await create({ tools, tool_choice: 'none' })

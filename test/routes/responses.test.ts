@@ -236,7 +236,6 @@ describe('errors', () => {
     [{ input: 'x'.repeat(5000) }, 'input'],
     [{ model: 'no' }, 'model', 404],
     [{ previous_response_id: 'resp_x' }, 'previous_response_id', 404],
-    [{ text: { format: { type: 'json_schema', name: 'x', schema: {} } } }, 'text.format'],
     [{ text: { format: { type: 'yaml' } } }, 'text.format.type'],
     [{ tools: [{ type: 'function' }] }, 'tools[0].name'],
     [{ tools: [{ type: 'time_machine' }] }, 'tools[0].type'],

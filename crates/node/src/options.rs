@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{BigInt, ExternalRef, Uint32Array};
 use napi_derive::napi;
 use seed_engine::engine::LoadOptions;
 use seed_engine::request::Request;
-use seed_engine::sampling::{Grammar, Messages, SamplingParams, ThoughtSpec};
+use seed_engine::sampling::{GoesOn, Grammar, Messages, SamplingParams, ThoughtSpec};
 use seed_engine::text::{Piece, Tokenizer};
 use seed_engine::weights::StorageDType;
 
@@ -119,6 +119,14 @@ pub struct SamplingObject {
     pub logprobs: Option<u32>,
     pub bad_words: Vec<Vec<u32>>,
     pub allowed_token_ids: Option<Vec<u32>>,
+    pub goes_on: Option<GoesOnObject>,
+}
+
+/// See `goesOn` of `Sampling` in src/engine.ts.
+#[napi(object)]
+pub struct GoesOnObject {
+    pub after: u32,
+    pub until: u32,
 }
 
 /// See `Thought` in src/engine.ts.
@@ -211,6 +219,10 @@ impl RequestObject {
                 logprobs: s.logprobs,
                 bad_words: s.bad_words,
                 allowed_token_ids: s.allowed_token_ids,
+                goes_on: s.goes_on.map(|g| GoesOn {
+                    after: g.after,
+                    until: g.until,
+                }),
             },
             thought: self.thought.map(ThoughtObject::into_spec).transpose()?,
             constraint: self.constraint.map(|grammar| Arc::clone(&*grammar)),

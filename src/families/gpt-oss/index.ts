@@ -1,9 +1,11 @@
 // gpt-oss as a family: harmony's template, its parser and its control tokens.
 import type { Family } from '../../conversation.ts'
+import { constraint } from './constraint.ts'
 import { createParser } from './parser.ts'
 import { gptOssTemplate, type GptOssOptions } from './template.ts'
 import {
   BEGIN,
+  CALL,
   CHANNEL,
   CONTROL_TOKENS,
   END,
@@ -44,6 +46,8 @@ export const gptOssFamily = (options: Partial<GptOssOptions> = {}): Family => ({
   thoughtTags: { start: `${CHANNEL}analysis${MESSAGE}`, end: END },
   // Harmony is the only prompt these models know; the checkpoint's own template is left aside.
   template: () => gptOssTemplate({ currentDate: today, ...options }),
+  nextCall: { after: CALL, until: MESSAGE },
+  constraint,
   parser: createParser,
 })
 

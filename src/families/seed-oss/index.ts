@@ -1,5 +1,6 @@
 // Seed-OSS as a family: its template, parser, control tokens and the markers of its thought.
 import type { Family } from '../../conversation.ts'
+import { constraint } from './constraint.ts'
 import { createParser } from './parser.ts'
 import { seedOssTemplate } from './template.ts'
 import {
@@ -37,5 +38,6 @@ export const seedOss: Family = {
   },
   thoughtTags: { start: THINK, end: THINK_END },
   template: seedOssTemplate,
+  constraint,
   parser: createParser,
 }

@@ -2,7 +2,6 @@
 //! loop, once a step for each sequence that samples.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use llguidance::toktrie::SimpleVob;
 
@@ -86,6 +85,8 @@ pub struct Generation {
     guide: Option<Guide>,
     stops: Stops<Chosen>,
     generated: u32,
+    /// Whether it goes on after an end by the model's own wish.
+    onward: bool,
     /// The raw row `[vocabulary]`, kept only when log-probabilities are wanted.
     raw: Vec<f32>,
 }
@@ -125,6 +126,7 @@ impl Generation {
             vocabulary,
             params,
             generated: 0,
+            onward: false,
             raw: Vec::new(),
         })
     }
@@ -147,6 +149,10 @@ impl Generation {
         let offer = self.guide.as_ref().map(Guide::offer).transpose();
         let id = match offer.map_err(SampleError::Constraint)? {
             Some(Offer::Complete) => return Ok(self.complete()),
+            Some(_) if self.onward => match self.own_choice(logits)? {
+                Some(id) => id,
+                None => return Ok(self.complete()),
+            },
             Some(Offer::Forced(_)) => self.forced(logits)?,
             Some(Offer::Mask(mask)) => {
                 let wish = self.admitted_wish();
@@ -166,69 +172,6 @@ impl Generation {
         self.accept(Chosen { id, logprob }, &mut next);
         self.follow(&mut next);
         Ok(next)
-    }
-
-    /// Whether the grammar's next step is worked out, waiting for it until then. Without a grammar it always is.
-    pub fn ready(&mut self, until: Instant) -> bool {
-        self.guide.as_mut().is_none_or(|guide| guide.wait(until))
-    }
-
-    /// Whether its grammar was slow last time, so that others should not wait for it.
-    pub fn lags(&self) -> bool {
-        self.guide.as_ref().is_some_and(Guide::lags)
-    }
-
-    /// Adds what needs no logits to a step that has not ended: tokens that the grammar forces, and its end. Does
-    /// nothing unless `ready`.
-    pub fn extend(&mut self, next: &mut Next) {
-        if next.finish.is_some() {
-            return;
-        }
-        match self.guide.as_ref().map(Guide::offer) {
-            Some(Ok(Offer::Complete)) => {
-                let end = self.complete();
-                next.released.extend(end.released);
-                next.finish = end.finish;
-            }
-            Some(Ok(Offer::Forced(_))) => self.follow(next),
-            // An error fails the request when its turn to sample comes.
-            _ => {}
-        }
-    }
-
-    fn complete(&mut self) -> Next {
-        Next {
-            tokens: Vec::new(),
-            released: self.finish_early(),
-            finish: Some(Finish::Complete),
-        }
-    }
-
-    /// Takes the rest of a forced run, as far as no row of logits is needed for it.
-    fn follow(&mut self, next: &mut Next) {
-        let needs_rows = self.params.logprobs.is_some() || self.params.bans_tokens();
-        while next.finish.is_none()
-            && !needs_rows
-            && let Some(id) = self.guide.as_ref().and_then(Guide::forced)
-        {
-            self.accept(Chosen { id, logprob: None }, next);
-        }
-    }
-
-    /// The one token that the grammar lets come, unless the request bans it.
-    fn forced(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
-        let id = self.guide.as_ref().and_then(Guide::forced);
-        let id = id.ok_or(SampleError::ConstraintBanned)?;
-        if self.params.bans_tokens() {
-            self.seen.apply(&self.params, std::iter::empty(), logits);
-            if logits
-                .get(id as usize)
-                .is_none_or(|&l| l == f32::NEG_INFINITY)
-            {
-                return Err(SampleError::ConstraintBanned);
-            }
-        }
-        Ok(id)
     }
 
     fn wish(&mut self) -> Wish {
@@ -316,7 +259,8 @@ impl Generation {
         let in_thought = self.thought.as_ref().is_some_and(Thought::is_open);
         let in_answer = self.thought.as_ref().is_none_or(Thought::is_answer);
         let armed = self.generated >= self.params.min_tokens;
-        let end = self.end_token(id).filter(|_| armed);
+        let goes_on = self.goes_on_after(id);
+        let end = self.end_token(id).filter(|_| armed && !goes_on);
         if end.is_none()
             && let Some(thought) = &mut self.thought
         {
@@ -396,5 +340,7 @@ fn released(tokens: Vec<(Chosen, usize)>) -> Vec<Released> {
         .collect()
 }
 
+mod guided;
+mod onward;
 #[cfg(test)]
 mod tests;

@@ -19,4 +19,4 @@ pub use budget::{CALL_WAIT, Messages, ThoughtSpec, UTF8_WAIT};
 pub use constraint::{Compiler, Grammar, Reply};
 pub use generation::{Finish, Generation, Next, Released, SampleError};
 pub use logprobs::{LOGPROB_FLOOR, TokenLogprob, prompt_logprobs};
-pub use params::{ParamError, SamplingParams};
+pub use params::{GoesOn, ParamError, SamplingParams};

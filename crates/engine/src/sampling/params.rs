@@ -49,6 +49,18 @@ pub struct SamplingParams {
     pub allowed_token_ids: Option<Vec<u32>>,
     /// Sequences of tokens that may not appear in the output.
     pub bad_words: Vec<Vec<u32>>,
+    /// An end token after which a generation with a grammar may go on.
+    pub goes_on: Option<GoesOn>,
+}
+
+/// After the token `after`, which else ends it, generation goes on for as long as the model itself writes what the grammar
+/// admits, and ends where it would not; from the token `until` on the grammar holds it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoesOn {
+    /// The end token, such as that of a call.
+    pub after: u32,
+    /// The token that begins content, such as that of the next call.
+    pub until: u32,
 }
 
 impl Default for SamplingParams {
@@ -73,6 +85,7 @@ impl Default for SamplingParams {
             logprobs: None,
             allowed_token_ids: None,
             bad_words: Vec::new(),
+            goes_on: None,
         }
     }
 }

@@ -59,17 +59,18 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Starts the thread; it first makes the vocabulary's trie, while the caller goes on. `eos` are the ids that end a
-    /// generation.
-    pub fn start(tokenizer: Arc<Tokenizer>, eos: Vec<u32>) -> std::io::Result<Self> {
+    /// Starts the thread; it first makes the vocabulary's trie, while the caller goes on. `ends` are the ids that end a
+    /// generation where a grammar may end; they may also stand inside one.
+    pub fn start(tokenizer: Arc<Tokenizer>, ends: Vec<u32>) -> std::io::Result<Self> {
         let (inbox, messages) = channel();
         let maker = MAKERS.fetch_add(1, Ordering::Relaxed);
         let outbox = inbox.clone();
         Builder::new().name("seed-grammar".into()).spawn(move || {
-            let factory = lexicon::factory(&tokenizer, &eos).and_then(|factory| {
+            let factory = lexicon::factory(&tokenizer).and_then(|factory| {
                 let masks = mask_threads()?;
                 Ok(Workshop {
                     factory,
+                    ends: ends.into(),
                     masks: Arc::new(masks),
                     maker,
                 })
@@ -149,6 +150,7 @@ fn refuse_all(messages: &Receiver<Message>, reason: &str) {
 /// What a thread needs to compile one grammar.
 struct Workshop {
     factory: ParserFactory,
+    ends: Arc<[u32]>,
     masks: Arc<rayon::ThreadPool>,
     maker: u64,
 }
@@ -171,14 +173,21 @@ impl Workshop {
             let _ = cancel.set(handle);
         }
         let asked = Instant::now();
-        let first = Offer::of(&mut matcher);
+        let first = Offer::of(&mut matcher, &self.ends);
         if matcher.is_cancelled() || asked.elapsed() > FIRST_STEP {
             return Err(invalid("its first step takes too long"));
         }
         // llguidance counts the lexer alone; measured, rules and symbols take some sixty times their text.
         let bytes = lexer.lexer_stats().num_bytes + 60 * text.len();
         let masks = Arc::clone(&self.masks);
-        let grammar = Grammar::new(matcher, first.map_err(invalid)?, bytes, self.maker, masks);
+        let grammar = Grammar::new(
+            matcher,
+            first.map_err(invalid)?,
+            Arc::clone(&self.ends),
+            bytes,
+            self.maker,
+            masks,
+        );
         Ok(Arc::new(grammar))
     }
 }

@@ -30,8 +30,9 @@ impl std::fmt::Debug for Offer {
 }
 
 impl Offer {
-    /// What the matcher offers where it stands; the error is one sentence.
-    pub(super) fn of(matcher: &mut Matcher) -> Result<Self, String> {
+    /// What the matcher offers where it stands, where the grammar may end also the tokens that end a generation; the
+    /// error is one sentence.
+    pub(super) fn of(matcher: &mut Matcher, ends: &[u32]) -> Result<Self, String> {
         let failed = |matcher: &Matcher| matcher.get_error().map(|e| sentence(&e));
         if let Some(error) = failed(matcher) {
             return Err(error);
@@ -52,9 +53,15 @@ impl Offer {
         if !run.is_empty() {
             return Ok(Self::Forced(run.into()));
         }
-        let mask = matcher
+        let mut mask = matcher
             .compute_mask_or_eos()
             .map_err(|e| sentence(&e.to_string()))?;
+        if matcher.is_accepting().unwrap_or(false) {
+            let tokens = mask.len();
+            for &id in ends.iter().filter(|&&id| (id as usize) < tokens) {
+                mask.allow_token(id);
+            }
+        }
         Ok(Self::Mask(Arc::new(mask)))
     }
 }
@@ -64,6 +71,7 @@ pub struct Grammar {
     /// Stands at the start and has its first offer in its caches. Only ever cloned.
     matcher: Matcher,
     first: Offer,
+    ends: Arc<[u32]>,
     bytes: usize,
     /// Which compiler made it, and so for which vocabulary.
     maker: u64,
@@ -80,6 +88,7 @@ impl Grammar {
     pub(super) fn new(
         matcher: Matcher,
         first: Offer,
+        ends: Arc<[u32]>,
         bytes: usize,
         maker: u64,
         masks: Arc<rayon::ThreadPool>,
@@ -87,6 +96,7 @@ impl Grammar {
         Self {
             matcher,
             first,
+            ends,
             bytes,
             maker,
             masks,
@@ -101,6 +111,10 @@ impl Grammar {
     /// The compiler that made it.
     pub(super) fn maker(&self) -> u64 {
         self.maker
+    }
+
+    pub(super) fn ends(&self) -> &Arc<[u32]> {
+        &self.ends
     }
 
     pub(super) fn first(&self) -> Offer {

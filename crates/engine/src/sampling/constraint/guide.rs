@@ -156,12 +156,13 @@ fn work(grammar: &Arc<Grammar>, matcher: Option<Box<Matcher>>, tokens: Arc<[u32]
     let started = Arc::new(OnceLock::new());
     let mut matcher = matcher.unwrap_or_else(|| Box::new(grammar.matcher()));
     let cancel = matcher.cancellation_handle();
+    let ends = Arc::clone(grammar.ends());
     grammar.masks().spawn_fifo({
         let started = Arc::clone(&started);
         move || {
             let now = Instant::now();
             let _ = started.set(now);
-            let offer = advance(&mut matcher, &tokens);
+            let offer = advance(&mut matcher, &tokens, &ends);
             let _ = sender.send((Some(matcher), offer, now.elapsed()));
         }
     });
@@ -172,11 +173,11 @@ fn work(grammar: &Arc<Grammar>, matcher: Option<Box<Matcher>>, tokens: Arc<[u32]
     }
 }
 
-fn advance(matcher: &mut Matcher, tokens: &[u32]) -> Result<Offer, String> {
+fn advance(matcher: &mut Matcher, tokens: &[u32], ends: &[u32]) -> Result<Offer, String> {
     let slow = || format!("its next step takes longer than {} ms", LIMIT.as_millis());
     let taken = matcher.try_consume_tokens(tokens);
     let offer = match taken {
-        Ok(taken) if taken == tokens.len() => Offer::of(matcher),
+        Ok(taken) if taken == tokens.len() => Offer::of(matcher, ends),
         Ok(taken) => Err(format!("it does not admit token id {} here", tokens[taken])),
         Err(error) => Err(sentence(&error.to_string())),
     };

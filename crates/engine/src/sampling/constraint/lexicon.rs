@@ -15,6 +15,9 @@ const MARKER: u8 = TokTrie::SPECIAL_TOKEN_MARKER;
 /// Lexer states of one matcher, 1 to 3 kB each: what a hostile pattern can make one sequence hold.
 const LEXER_STATES: usize = 50_000;
 
+/// What llguidance takes for no token.
+const NO_TOKEN: u32 = u32::MAX;
+
 struct Lexicon {
     trie: TokTrie,
     tokenizer: Arc<Tokenizer>,
@@ -36,23 +39,14 @@ impl TokenizerEnv for Lexicon {
     }
 }
 
-/// What compiles grammars for this vocabulary. `eos` are the ids that end a generation: a mask holds them where the
-/// grammar may end.
-pub(super) fn factory(tokenizer: &Arc<Tokenizer>, eos: &[u32]) -> Result<ParserFactory, String> {
+/// What compiles grammars for this vocabulary. It knows of no end token, or none could stand inside a grammar: an offer
+/// adds them.
+pub(super) fn factory(tokenizer: &Arc<Tokenizer>) -> Result<ParserFactory, String> {
     let vocabulary = tokenizer.vocabulary();
     let words: Vec<Vec<u8>> = (0..vocabulary.len() as u32)
         .map(|id| word(&vocabulary, id))
         .collect();
-    let eos: Vec<u32> = eos
-        .iter()
-        .copied()
-        .filter(|&id| (id as usize) < words.len())
-        .collect();
-    let first = eos.first().copied().unwrap_or(u32::MAX);
-    let mut trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, first), &words);
-    if eos.len() > 1 {
-        trie = trie.with_eos_tokens(&eos);
-    }
+    let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, NO_TOKEN), &words);
     let env = Arc::new(Lexicon {
         trie,
         tokenizer: Arc::clone(tokenizer),

@@ -1,6 +1,7 @@
 //! Grammars over a small byte-level vocabulary: what is offered, what a generation makes of it, and hostile input.
 
 mod hostile;
+mod onward;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
