@@ -47,7 +47,8 @@ interface Place {
 }
 
 const refuse = ({ param, path }: Place, what: string): never => {
-  const at = path === '' ? '' : ` at '${path}'`
+  const place = path.length > 120 ? `…${path.slice(-120)}` : path
+  const at = path === '' ? '' : ` at '${place}'`
   throw invalid(param, `Invalid schema for '${param}'${at}: ${what}`, 'invalid_json_schema')
 }
 

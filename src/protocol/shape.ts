@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import type { AnswerShape, Json, ResponseFormat } from '../conversation.ts'
 import { invalid } from '../errors.ts'
+import { fromJavaScript } from '../grammar/formats.ts'
 import { ownGrammar } from '../grammar/lark.ts'
 import { preparedSchema } from '../grammar/schema.ts'
 import { sourceOf } from '../json.ts'
@@ -169,7 +170,7 @@ const regexOf = (value: unknown, param: string): AnswerShape => {
     throw invalid(param, `'${param}' must be a regular expression`)
   if (Buffer.byteLength(value) > MAX_PATTERN)
     throw invalid(param, `'${param}' must be at most ${MAX_PATTERN} bytes`)
-  return { kind: 'regex', pattern: value }
+  return { kind: 'regex', pattern: fromJavaScript(value) }
 }
 
 const choiceOf = (value: unknown, param: string): AnswerShape => {

@@ -211,6 +211,62 @@ for (const family of [seedOss, gptOss])
       })
     }, 300_000)
 
+    test('other shapes: expressions, choices, grammars and tags', async () => {
+      const a = { type: 'object', properties: { a: { enum: [1, 2] } }, required: ['a'] }
+      const tags = {
+        type: 'structural_tag',
+        structures: [
+          { begin: '<f=a>', schema: a, end: '</f>' },
+          { begin: '<f=b>', schema: { enum: ['x'] }, end: '</f>' },
+          { begin: 'q', schema: { type: 'boolean' }, end: '!' },
+        ],
+        // Random text soon holds a letter.
+        triggers: ['<', 'q'],
+      }
+      const piece = /<f=a>\{"a": ?[12]\}<\/f>|<f=b>"x"<\/f>|q(true|false)!/g
+      const shapes: [object, (text: string) => boolean][] = [
+        [{ guided_regex: '[a-c]{2}-\\d' }, (text) => /^[a-c]{2}-\d$/u.test(text)],
+        [
+          { structured_outputs: { choice: ['yes', 'no', 'it "depends"\n'] } },
+          (text) => ['yes', 'no', 'it "depends"\n'].includes(text),
+        ],
+        [
+          { structured_outputs: { grammar: 'start: WORD ("," WORD)*\nWORD: /[a-z]/' } },
+          (text) => /^[a-z](,[a-z])*$/.test(text),
+        ],
+        [
+          { structured_outputs: { json: a, whitespace_pattern: ' {2}' } },
+          (text) => /^\{( {2})?"a"( {2})?:( {2})?[12]( {2})?\}$/.test(text),
+        ],
+        [
+          { structured_outputs: { structural_tag: tags } },
+          (text) => !/[<q]/.test(text.replace(piece, '')),
+        ],
+      ]
+      const work = shapes.flatMap(([fields, holds]) =>
+        Array.from({ length: 12 }, (_, seed) => ({ fields, holds, seed }))
+      )
+      const tagged: string[] = []
+      await crowd(work, async ({ fields, holds, seed }) => {
+        const asked = { model: 'tiny', seed, temperature: 1, ...fields }
+        const { choices } = await server.client.chat.completions.create({
+          ...asked,
+          ...BRIEF,
+          messages: [{ role: 'user', content: ASK }],
+        } as OpenAI.ChatCompletionCreateParamsNonStreaming)
+        const plain = await server.client.completions.create({
+          ...asked,
+          prompt: ASK,
+          max_tokens: 4000,
+        })
+        for (const text of [choices[0]?.message.content ?? '', plain.choices[0]?.text ?? '']) {
+          expect(holds(text), `${JSON.stringify(fields)}: ${text}`).toBe(true)
+          if (holds === shapes.at(-1)?.[1]) tagged.push(...(text.match(piece) ?? []))
+        }
+      })
+      expect(tagged.length).toBeGreaterThan(0)
+    }, 120_000)
+
     const originals = new Map(SCHEMAS.map(([name]) => [name.replace(' ', '_'), name]))
     const work = SCHEMAS.flatMap(([,], n) => {
       const tools = [0, 1, 2].map((k) => {

@@ -145,6 +145,8 @@ export const constraint = async (request: ConstraintRequest): Promise<string | u
     `think: ${THINK} thought`,
     `thought: TEXT ((${REFLECT} | ${REFLECT_END}) TEXT)* ${THINK_END}`,
     'WS: /[ \\n]{0,2}/',
+    // The template ends a thought with a newline, which is no part of the answer.
+    'gap: "\\n"?',
     TEXT,
     `value: ${VALUE}`,
     VALUE_RULE,
@@ -163,14 +165,14 @@ export const constraint = async (request: ConstraintRequest): Promise<string | u
     rules.push(`block: ${CALL} "\\n" (${functions.join(' | ')}) "\\n" ${CALL_END}`)
   if (answer) rules.push(shapeRules(answer, 'answer'))
   const blocks = parallel ? 'WS block (WS block)*' : 'WS block'
-  const said = answer ? 'WS answer' : 'TEXT'
+  const said = answer ? 'answer' : 'TEXT'
   const free = parallel ? '(block TEXT)*' : '(block WS)?'
   let reply = said
   if (must) reply = blocks
   else if (functions.length > 0) reply = answer ? `(${said} | ${blocks})` : `TEXT ${free}`
   const begun = {
-    auto: `think? ${reply}`,
-    reasoning: `thought ${reply}`,
+    auto: `(think gap)? ${reply}`,
+    reasoning: `thought gap ${reply}`,
     content: reply,
   }
   return [`start: ${begun[start]}`, ...rules].join('\n')
