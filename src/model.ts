@@ -76,11 +76,19 @@ const optionalObject = (file: string, limit: number): Fields =>
 
 const isGguf = (path: string): boolean => /\.gguf$/i.test(path)
 
+/** Of a release of which only `original/` was fetched, that; else the folder itself. */
+const withinRelease = (path: string): string => {
+  const original = join(path, 'original')
+  const only = !existsSync(join(path, 'config.json')) && existsSync(join(original, 'config.json'))
+  return only ? original : path
+}
+
 /** The folder or GGUF file as given, or a sentence about what the name might have meant. */
 const checkedPath = (given: string): string => {
   const path = resolve(given)
   const info = statSync(path, { throwIfNoEntry: false })
-  if (info?.isDirectory() || (info && isGguf(path))) return path
+  if (info?.isDirectory()) return withinRelease(path)
+  if (info && isGguf(path)) return path
   if (info)
     throw new ModelError(
       `${given}: expected a model folder or a .gguf file, but this is another file`
@@ -137,6 +145,8 @@ const ggufMetadata = (file: string): Metadata => {
 
 const architectureOf = ({ file, fields }: Source): string => {
   const { architectures } = fields
+  // OpenAI's own layout of gpt-oss names none.
+  if (architectures === undefined && 'experts_per_token' in fields) return 'GptOssForCausalLM'
   const [first] = Array.isArray(architectures) ? architectures : []
   if (typeof first !== 'string')
     throw new ModelError(`${file}: "architectures" must be a list that names one architecture`)
@@ -273,7 +283,10 @@ const checkNoPointers = (folder: string): void => {
 
 /** What a model is called where nobody names it: its folder's or file's base name. */
 export const nameOf = (path: string): string =>
-  basename(resolve(path)).replace(/(-00001-of-\d+)?\.gguf$/i, '')
+  basename(resolve(path).replace(/(?<=[^/\\])[/\\]original$/, '')).replace(
+    /(-00001-of-\d+)?\.gguf$/i,
+    ''
+  )
 
 /** Everything about a model that is not a tensor, checked; throws ModelError. */
 export const readModelFolder = (

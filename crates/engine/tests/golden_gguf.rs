@@ -5,9 +5,8 @@ mod reference;
 
 use std::path::PathBuf;
 
-use candle_core::DType;
-use reference::{Golden, PAGE, folder, tables};
-use seed_engine::model::{Batch, Model, ModelConfig};
+use reference::{PAGE, folder, logits_are_those_of};
+use seed_engine::model::{Model, ModelConfig};
 use seed_engine::text::{Tokenizer, TokenizerOptions};
 use seed_engine::weights::{Checkpoint, GgufFile};
 
@@ -26,35 +25,16 @@ fn model(name: &str) -> (ModelConfig, Box<dyn Model>) {
     (config, model)
 }
 
-fn logits_are_those_of(name: &str, golden: &str) {
-    let folder = folder(golden);
-    let mut golden = Golden::open(&folder, &ModelConfig::read(&folder).unwrap(), None);
-    let run = |golden: &Golden| -> Vec<Vec<Vec<f32>>> {
-        let prompts = golden.prompts.iter();
-        prompts
-            .map(|prompt| {
-                let mut batch = Batch::default();
-                let pages = tables(golden, 0, prompt.tokens.len(), 64);
-                batch.push(&prompt.tokens, 0, pages);
-                golden.run(batch, &golden.cache(64, DType::F32))
-            })
-            .collect()
-    };
-    let expected = run(&golden);
-    let (config, model) = model(name);
-    golden.model = model;
-    golden.geometry = config.geometry();
-    assert_eq!(run(&golden), expected);
-}
-
 #[test]
 fn seed_oss_logits_are_those_of_safetensors() {
-    logits_are_those_of(SEED_OSS, "golden/gqa");
+    let (config, model) = model(SEED_OSS);
+    logits_are_those_of("golden/gqa", &config, model);
 }
 
 #[test]
 fn gpt_oss_logits_are_those_of_safetensors() {
-    logits_are_those_of("gpt-oss.gguf", "golden-gpt-oss");
+    let (config, model) = model("gpt-oss.gguf");
+    logits_are_those_of("golden-gpt-oss", &config, model);
 }
 
 #[test]

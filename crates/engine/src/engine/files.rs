@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::load::LoadError;
-use crate::model::ModelConfig;
-use crate::text::{Tokenizer, TokenizerOptions};
+use crate::model::{ModelConfig, is_original, read_json};
+use crate::text::{Tokenizer, TokenizerOptions, o200k_harmony};
 use crate::weights::{GgufFile, SafetensorsFolder, WeightSource};
 
 /// Files of one model, opened as far as their headers.
@@ -24,7 +24,7 @@ pub(crate) struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Opens a folder of a Hugging Face checkpoint, or a GGUF file. `control` are control tokens the family needs.
+    /// Opens a folder of a checkpoint in Hugging Face's layout or OpenAI's own, or a GGUF file. `control` are control tokens the family needs.
     pub(crate) fn open(path: &Path, control: &[String]) -> Result<Self, LoadError> {
         let is_gguf = path
             .extension()
@@ -32,24 +32,41 @@ impl ModelFiles {
         if is_gguf {
             Self::gguf(path, control)
         } else {
-            Self::hugging_face(path, control)
+            Self::folder(path, control)
         }
     }
 
-    fn hugging_face(folder: &Path, control: &[String]) -> Result<Self, LoadError> {
-        let config = ModelConfig::read(folder)?;
-        let tokenizer_file = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&tokenizer_file, options(control))
-            .map_err(|e| LoadError::new(e.to_string()))?;
+    fn folder(folder: &Path, control: &[String]) -> Result<Self, LoadError> {
+        let config_file = folder.join("config.json");
+        let config_json = read_json(&config_file)?;
+        let config = ModelConfig::parse(&config_json, &config_file)?;
+        let mut tokenizer_file = folder.join("tokenizer.json");
+        let (source, tokenizer) = match &config {
+            ModelConfig::GptOss(c) if is_original(&config_json) => {
+                let (queries, keys) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+                let source = SafetensorsFolder::open_original(folder, queries, keys)?;
+                let tokenizer = match tokenizer_file.is_file() {
+                    true => Tokenizer::from_file(&tokenizer_file, options(control)),
+                    false => {
+                        tokenizer_file = "the bundled o200k_harmony vocabulary".into();
+                        o200k_harmony(options(control))
+                    }
+                };
+                (source, tokenizer)
+            }
+            _ => (
+                SafetensorsFolder::open(folder)?,
+                Tokenizer::from_file(&tokenizer_file, options(control)),
+            ),
+        };
+        let tokenizer = tokenizer.map_err(|e| LoadError::new(e.to_string()))?;
         let mut eos = Vec::new();
         for file in ["generation_config.json", "config.json"] {
             let path = folder.join(file);
-            let Ok(text) = std::fs::read(&path) else {
+            if !path.is_file() {
                 continue;
-            };
-            let value: Value = serde_json::from_slice(&text).map_err(|e| {
-                LoadError::new(format!("{}: is no valid JSON: {e}", path.display()))
-            })?;
+            }
+            let value = read_json(&path)?;
             if let Some(ids) = end_tokens(&value) {
                 eos = ids;
                 break;
@@ -57,7 +74,7 @@ impl ModelFiles {
         }
         Ok(Self {
             config,
-            source: Box::new(SafetensorsFolder::open(folder)?),
+            source: Box::new(source),
             tokenizer,
             tokenizer_file,
             eos,

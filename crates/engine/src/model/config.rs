@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::original_config::{is_original, translated};
 use super::{GptOss, GptOssConfig, Model, SeedOss, SeedOssConfig};
 use crate::parallel::Rank;
 use crate::weights::{Checkpoint, Expected, StorageDType, WeightError};
@@ -24,15 +25,16 @@ impl ModelConfig {
     /// Reads `config.json` of a model folder.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join("config.json");
-        let text = std::fs::read(&path)
-            .map_err(|e| ConfigError::new(&path, format!("cannot be read: {e}")))?;
-        let value: Value = serde_json::from_slice(&text)
-            .map_err(|e| ConfigError::new(&path, format!("is no valid JSON: {e}")))?;
-        Self::parse(&value, &path)
+        Self::parse(&read_json(&path)?, &path)
     }
 
     /// Takes what a config.json says; `path` is the file to blame.
     pub fn parse(value: &Value, path: &Path) -> Result<Self, ConfigError> {
+        let error = |reason| ConfigError::new(path, reason);
+        if is_original(value) {
+            let value = translated(value).map_err(error)?;
+            return GptOssConfig::parse(&value).map(Self::GptOss).map_err(error);
+        }
         let names = value.get("architectures").unwrap_or(&Value::Null);
         let parsed = match names.get(0).and_then(Value::as_str) {
             Some("SeedOssForCausalLM") => SeedOssConfig::parse(value).map(Self::SeedOss),
@@ -41,7 +43,7 @@ impl ModelConfig {
                 "describes the architecture {names}; SeedOssForCausalLM and GptOssForCausalLM are supported"
             )),
         };
-        parsed.map_err(|reason| ConfigError::new(path, reason))
+        parsed.map_err(error)
     }
 
     /// The tensors this geometry needs, with their shapes.
@@ -121,6 +123,14 @@ pub struct Geometry {
     pub slots: usize,
     /// f32 values in flight for one row of a step, roughly.
     pub row_floats: usize,
+}
+
+/// The JSON of a file; the error is one sentence that names it.
+pub(crate) fn read_json(path: &Path) -> Result<Value, ConfigError> {
+    let text =
+        std::fs::read(path).map_err(|e| ConfigError::new(path, format!("cannot be read: {e}")))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| ConfigError::new(path, format!("is no valid JSON: {e}")))
 }
 
 /// A positive integer of the config, or the sentence that says it is missing.

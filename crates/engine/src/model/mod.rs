@@ -5,13 +5,16 @@ mod batch;
 mod config;
 mod gpt_oss;
 mod gpt_oss_config;
+mod original_config;
 mod reader;
 mod seed_oss;
 
 pub use batch::{Batch, BatchSequence};
+pub(crate) use config::read_json;
 pub use config::{ConfigError, Geometry, ModelConfig};
 pub use gpt_oss::GptOss;
 pub use gpt_oss_config::GptOssConfig;
+pub use original_config::is_original;
 pub use seed_oss::{SeedOss, SeedOssConfig};
 
 use candle_core::{Result, Tensor};

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::byte_level::letters;
 use super::tokenizer::{TextError, TokenizerOptions};
 use super::vocabulary::{Entry, Vocabulary};
 
@@ -209,21 +210,8 @@ fn mentions_byte_level(value: &Value) -> bool {
     }
 }
 
-/// GPT-2's alphabet, which spells each byte as a printable character (openai/gpt-2, encoder.py `bytes_to_unicode`).
 fn byte_alphabet() -> HashMap<char, u8> {
-    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    let mut next = 256;
-    let mut alphabet = HashMap::with_capacity(256);
-    for byte in 0..=255u8 {
-        let code = if printable(byte) {
-            u32::from(byte)
-        } else {
-            next += 1;
-            next - 1
-        };
-        alphabet.extend(char::from_u32(code).map(|c| (c, byte)));
-    }
-    alphabet
+    letters().into_iter().zip(0..=255).collect()
 }
 
 /// Bytes of a byte-level token; a token with a character outside the alphabet is literal text.

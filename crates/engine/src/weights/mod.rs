@@ -4,6 +4,7 @@
 mod checkpoint;
 mod gguf;
 mod matrix;
+mod original;
 mod safetensors;
 mod source;
 

@@ -1,4 +1,5 @@
-//! Hugging Face safetensors folders: one file or shards with an index, mapped, headers checked before a tensor is read.
+//! Safetensors folders, Hugging Face's (one file or shards with an index) and OpenAI's own of gpt-oss: mapped, headers
+//! checked before a tensor is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,12 +10,14 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors};
 
+use super::original::{Role, role};
 use super::source::part;
 use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
+#[derive(Clone)]
 struct Entry {
     info: TensorInfo,
     dtype: Dtype,
@@ -25,7 +28,8 @@ struct Entry {
 
 /// An opened folder: every header read and checked, no tensor touched.
 pub struct SafetensorsFolder {
-    folder: PathBuf,
+    /// To blame when something is missing altogether.
+    origin: PathBuf,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -34,6 +38,8 @@ impl SafetensorsFolder {
     pub fn open(folder: &Path) -> Result<Self, WeightError> {
         let mut entries = BTreeMap::new();
         let index = folder.join(INDEX);
+        let single = folder.join(SINGLE);
+        let origin = if index.is_file() { &index } else { &single };
         if index.is_file() {
             let listed = read_index(&index)?;
             let files: BTreeSet<&String> = listed.values().collect();
@@ -55,7 +61,6 @@ impl SafetensorsFolder {
                 }
             }
         } else {
-            let single = folder.join(SINGLE);
             if !single.is_file() {
                 return Err(WeightError::new(
                     folder,
@@ -67,7 +72,48 @@ impl SafetensorsFolder {
             open_file(&single, &mut entries)?;
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            origin: origin.clone(),
+            entries,
+        })
+    }
+
+    /// Opens all safetensors files of a folder in OpenAI's own layout of gpt-oss. `queries` and `keys` are the rows
+    /// that a layer's queries, and its keys or values, have.
+    pub fn open_original(folder: &Path, queries: usize, keys: usize) -> Result<Self, WeightError> {
+        let listed = std::fs::read_dir(folder)
+            .map_err(|e| WeightError::new(folder, format!("cannot be listed: {e}")))?;
+        let mut files: Vec<PathBuf> = listed
+            .filter_map(|file| Some(file.ok()?.path()))
+            .filter(|file| file.extension().is_some_and(|e| e == "safetensors"))
+            .collect();
+        files.sort();
+        if files.is_empty() {
+            return Err(WeightError::new(folder, "holds no safetensors file"));
+        }
+        let mut theirs = BTreeMap::new();
+        for file in &files {
+            open_file(file, &mut theirs)?;
+        }
+        let mut entries = BTreeMap::new();
+        for (name, entry) in theirs {
+            match role(&name) {
+                Some(Role::Whole(ours)) => {
+                    entries.insert(ours, entry);
+                }
+                Some(Role::Fused(ours)) => {
+                    let rows = [queries, keys, keys];
+                    entries.extend(ours.into_iter().zip(entry.cut(&name, rows)?));
+                }
+                None => {
+                    return Err(WeightError::new(
+                        &entry.info.file,
+                        format!("holds tensor {name}, which gpt-oss's own layout does not have"),
+                    ));
+                }
+            }
+        }
+        Ok(Self {
+            origin: folder.to_path_buf(),
             entries,
         })
     }
@@ -157,6 +203,30 @@ fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), W
 }
 
 impl Entry {
+    /// Stretches of rows, which together are all of them.
+    fn cut(&self, name: &str, rows: [usize; 3]) -> Result<[Self; 3], WeightError> {
+        let total = rows.into_iter().fold(0, usize::saturating_add);
+        if self.info.shape.first() != Some(&total) {
+            return Err(WeightError::new(
+                &self.info.file,
+                format!(
+                    "tensor {name} has shape {:?}, but config.json says {total} rows",
+                    self.info.shape
+                ),
+            ));
+        }
+        let row = self.len / total;
+        let mut start = self.start;
+        Ok(rows.map(|rows| {
+            let mut part = self.clone();
+            part.info.shape[0] = rows;
+            part.start = start;
+            part.len = rows * row;
+            start += part.len;
+            part
+        }))
+    }
+
     fn storage_dtype(&self, name: &str) -> Result<StorageDType, WeightError> {
         match self.dtype {
             Dtype::F32 => Ok(StorageDType::F32),
@@ -325,11 +395,6 @@ impl WeightSource for SafetensorsFolder {
     }
 
     fn origin(&self) -> PathBuf {
-        let index = self.folder.join(INDEX);
-        if index.is_file() {
-            index
-        } else {
-            self.folder.join(SINGLE)
-        }
+        self.origin.clone()
     }
 }

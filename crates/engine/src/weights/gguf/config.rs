@@ -8,13 +8,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::header::Metadata;
+use crate::text::byte_level::{O200K_SPLIT, added_token, tokenizer_json};
 use crate::weights::WeightError;
 
 /// Split of Seed-Coder and Seed-OSS (`tokenizer.ggml.pre` = `seed-coder`), from their tokenizer.json.
 const SEED_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Split of o200k (`tokenizer.ggml.pre` = `gpt-4o`), from gpt-oss's tokenizer.json.
-const O200K_SPLIT: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
 /// Slope and bound of gpt-oss's SwiGLU, which the format does not carry.
 const SWIGLU_LIMIT: f64 = 7.0;
 
@@ -154,10 +152,9 @@ impl Facts<'_> {
             };
             match kind.as_u64() {
                 Some(UNUSED) => {}
-                Some(kind @ (CONTROL | USER_DEFINED)) => added.push(json!({
-                    "id": id, "content": text, "special": kind == CONTROL, "normalized": false,
-                    "single_word": false, "lstrip": false, "rstrip": false,
-                })),
+                Some(kind @ (CONTROL | USER_DEFINED)) => {
+                    added.push(added_token(id, text, kind == CONTROL));
+                }
                 _ => {
                     if vocab.insert(text.into(), id.into()).is_some() {
                         return Err(self.error(format!("has token {text:?} twice")));
@@ -165,21 +162,8 @@ impl Facts<'_> {
                 }
             }
         }
-        Ok(json!({
-            "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
-            "added_tokens": added,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": false},
-                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
-            ]},
-            "post_processor": null,
-            "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-            "model": {
-                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": true,
-                "vocab": vocab, "merges": self.list("tokenizer.ggml.merges")?,
-            },
-        }))
+        let merges = self.list("tokenizer.ggml.merges")?.clone();
+        Ok(tokenizer_json(split, vocab, merges.into(), added))
     }
 
     /// What tokenizer_config.json would say of the template and the tokens plain text leaves out.

@@ -1,0 +1,106 @@
+//! The o200k_harmony vocabulary, which travels with the engine for checkpoints that come without a tokenizer: OpenAI's
+//! own layout of gpt-oss. The loader asks.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::byte_level::{O200K_SPLIT, added_token, letters, tokenizer_json};
+use super::tokenizer::{TextError, Tokenizer, TokenizerOptions};
+
+/// Tokens by rank, each as its length and its bytes, in a zlib stream; tools/vocabulary.mjs writes it.
+const PACKED: &[u8] = include_bytes!("o200k.bin");
+
+/// Control tokens; the first has the id after the last rank, and those without a name are reserved.
+const FIRST_CONTROL: usize = 199_998;
+const CONTROL: [&str; 21] = [
+    "<|startoftext|>",
+    "<|endoftext|>",
+    "",
+    "",
+    "<|return|>",
+    "<|constrain|>",
+    "",
+    "<|channel|>",
+    "<|start|>",
+    "<|end|>",
+    "<|message|>",
+    "",
+    "",
+    "",
+    "<|call|>",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "<|endofprompt|>",
+];
+
+/// The tokenizer of a gpt-oss whose checkpoint brings none.
+pub fn o200k_harmony(options: TokenizerOptions) -> Result<Tokenizer, TextError> {
+    let broken = |why: &str| TextError::new(format!("the bundled vocabulary {why}"));
+    let bytes = miniz_oxide::inflate::decompress_to_vec_zlib(PACKED)
+        .map_err(|e| broken(&format!("cannot be unpacked: {e}")))?;
+    let tokens = tokens(&bytes);
+    if tokens.len() != FIRST_CONTROL {
+        return Err(broken(&format!("has {} tokens", tokens.len())));
+    }
+    let json = serde_json::to_vec(&as_json(&tokens)).map_err(|e| broken(&e.to_string()))?;
+    Tokenizer::from_bytes(json, options)
+}
+
+fn tokens(mut packed: &[u8]) -> Vec<&[u8]> {
+    let mut tokens = Vec::with_capacity(FIRST_CONTROL);
+    while let Some((&length, rest)) = packed.split_first() {
+        let Some((token, rest)) = rest.split_at_checked(usize::from(length)) else {
+            break;
+        };
+        tokens.push(token);
+        packed = rest;
+    }
+    tokens
+}
+
+fn as_json(tokens: &[&[u8]]) -> Value {
+    let letters = letters();
+    let spelled: Vec<String> = tokens
+        .iter()
+        .map(|token| token.iter().map(|&b| letters[usize::from(b)]).collect())
+        .collect();
+    let ids = spelled.iter().cloned().zip((0usize..).map(Value::from));
+    let vocab: Map<String, Value> = ids.collect();
+    let added = CONTROL.iter().zip(FIRST_CONTROL..).map(|(name, id)| {
+        if name.is_empty() {
+            added_token(id, &format!("<|reserved_{id}|>"), true)
+        } else {
+            added_token(id, name, true)
+        }
+    });
+    tokenizer_json(
+        O200K_SPLIT,
+        vocab,
+        merges(tokens, &spelled),
+        added.collect(),
+    )
+}
+
+/// Ranks as merges: whatever two tokens make a third are joined, the least third first, as tiktoken does.
+fn merges(tokens: &[&[u8]], spelled: &[String]) -> Value {
+    let ranks: HashMap<&[u8], usize> = tokens.iter().copied().zip(0..).collect();
+    let mut merges = Vec::new();
+    for token in tokens {
+        let halves = |at| {
+            let (left, right) = token.split_at(at);
+            ranks.get(left).copied().zip(ranks.get(right).copied())
+        };
+        let mut pairs: Vec<(usize, usize)> = (1..token.len()).filter_map(halves).collect();
+        pairs.sort_unstable();
+        merges.extend(
+            pairs
+                .iter()
+                .map(|&(left, right)| Value::from(format!("{} {}", spelled[left], spelled[right]))),
+        );
+    }
+    Value::Array(merges)
+}
