@@ -25,6 +25,7 @@ NAMES = [("input_layernorm", "attn_norm"), ("post_attention_layernorm", "post_at
          ("mlp.down_proj", "ffn_down"), ("mlp.router", "ffn_gate_inp")]
 TEMPLATE = ("{% for m in messages %}{{ '<seed:bos>' + m.role + '\\n' + m.content + '<seed:eos>' }}{% endfor %}"
             "{% if add_generation_prompt %}{{ '<seed:bos>assistant\\n' }}{% endif %}")
+QUANTISED = ["Q8_0", "Q4_0", "Q5_1", "Q5_0", "Q4_1"]
 BF16, F32, MXFP4 = (gguf.GGMLQuantizationType[n] for n in ("BF16", "F32", "MXFP4"))
 
 
@@ -40,9 +41,16 @@ def name_of(name):
     return f"blk.{layer}.{dict(NAMES)[stem]}.{kind}"
 
 
-def plain(writer, name, tensor):
-    """bf16 stays bf16 for matrices; vectors are f32, as llama.cpp wants them."""
-    if tensor.ndim == 1 or name.endswith("bias") or tensor.dtype == torch.float32:
+def plain(writer, name, tensor, form, number):
+    """bf16 stays bf16 for matrices, or they are quantised, or are what the quantised ones mean; vectors are f32, as llama.cpp wants them."""
+    if form != "as is" and tensor.ndim == 2 and "ffn_gate_inp" not in name:
+        kind = gguf.GGMLQuantizationType[QUANTISED[number % len(QUANTISED)]]
+        blocks = gguf.quants.quantize(tensor.float().numpy(), kind)
+        if form == "quantised":
+            writer.add_tensor(name, blocks, raw_dtype=kind)
+        else:
+            writer.add_tensor(name, gguf.quants.dequantize(blocks, kind), raw_dtype=F32)
+    elif tensor.ndim == 1 or name.endswith("bias") or tensor.dtype == torch.float32:
         writer.add_tensor(name, tensor.float().numpy(), raw_dtype=F32)
     else:
         raw = tensor.contiguous().view(torch.uint8).numpy()
@@ -87,13 +95,13 @@ def vocabulary(arch, size):
     return tokens, types
 
 
-def write(arch, source, pre, target):
+def write(arch, source, pre, target, form):
     config = json.loads((TESTS / source / "config.json").read_text())
     state = {}
     for file in (TESTS / source).glob("model*.safetensors"):
         state |= load_file(file)
     # Seed-OSS in three parts, as large models are published.
-    writer = gguf.GGUFWriter(target, arch, split_max_tensors=16 if arch == "seed_oss" else 0)
+    writer = gguf.GGUFWriter(target, arch, split_max_tensors=16 if arch == "seed_oss" and form == "as is" else 0)
     layers = config["num_hidden_layers"]
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     writer.add_context_length(config["max_position_embeddings"])
@@ -126,8 +134,8 @@ def write(arch, source, pre, target):
         writer.add_bos_token_id(0)
         writer.add_chat_template(TEMPLATE)
         writer.add_float32("general.sampling.temp", 1.1)
-    for name, tensor in state.items():
-        plain(writer, name_of(name), tensor)
+    for number, (name, tensor) in enumerate(sorted(state.items())):
+        plain(writer, name_of(name), tensor, form, number)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -138,4 +146,6 @@ if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for arch, source, pre in CASES:
-        write(arch, source, pre, folder / f"{arch}.gguf")
+        write(arch, source, pre, folder / f"{arch}.gguf", "as is")
+        for form in ["quantised", "widened"]:
+            write(arch, source, pre, folder / f"{arch}-{form}.gguf", form)

@@ -5,7 +5,7 @@ mod reference;
 
 use std::path::PathBuf;
 
-use reference::{PAGE, folder, logits_are_those_of};
+use reference::{PAGE, folder, logits_are_those_of, logits_of};
 use seed_engine::model::{Model, ModelConfig};
 use seed_engine::text::{Tokenizer, TokenizerOptions};
 use seed_engine::weights::{Checkpoint, GgufFile};
@@ -35,6 +35,22 @@ fn seed_oss_logits_are_those_of_safetensors() {
 fn gpt_oss_logits_are_those_of_safetensors() {
     let (config, model) = model("gpt-oss.gguf");
     logits_are_those_of("golden-gpt-oss", &config, model);
+}
+
+#[test]
+fn quantised_files_mean_what_the_gguf_package_widens_them_to() {
+    for (name, folder) in [("seed_oss", "golden/gqa"), ("gpt-oss", "golden-gpt-oss")] {
+        let of_file = |form: &str| {
+            let (config, model) = model(&format!("{name}-{form}.gguf"));
+            logits_of(folder, Some((&config, model)))
+        };
+        let (quantised, widened) = (of_file("quantised"), of_file("widened"));
+        let pairs = quantised.iter().flatten().flatten();
+        let pairs = pairs.zip(widened.iter().flatten().flatten());
+        let worst = pairs.fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert!(worst < 1e-4, "{name}: {worst}");
+        assert_ne!(quantised, logits_of(folder, None));
+    }
 }
 
 #[test]

@@ -227,7 +227,9 @@ fn demand(
         });
     let cache_dtype = match widest {
         StorageDType::F32 => DType::F32,
-        StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 => DType::BF16,
+        StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 | StorageDType::Blocks(_) => {
+            DType::BF16
+        }
     };
     let shape = KvShape {
         pages: 0,
@@ -285,7 +287,7 @@ fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> 
             let bytes = match i.dtype.as_str() {
                 "U8" => elements,
                 "MXFP4" => StorageDType::Mxfp4.bytes(elements),
-                _ => dtype.bytes(elements),
+                name => StorageDType::blocks(name).unwrap_or(dtype).bytes(elements),
             };
             bytes as u64
         })

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use seed_kernels::cpu::BlockFormat;
+
 use super::{WeightError, WeightSource};
 
 /// The tensors a config promises, by checkpoint name, with their shapes.
@@ -52,10 +54,9 @@ pub struct Checkpoint<'a> {
 impl<'a> Checkpoint<'a> {
     /// Checks names and shapes: a missing, misshapen or unknown tensor is one sentence that names its file.
     pub fn check(source: &'a dyn WeightSource, expected: &Expected) -> Result<Self, WeightError> {
-        let plain = expected
-            .tensors
-            .iter()
-            .map(|t| (t, &["F32", "F16", "BF16", "MXFP4"][..]));
+        let mut matrices = vec!["F32", "F16", "BF16", "MXFP4"];
+        matrices.extend(BlockFormat::ALL.map(BlockFormat::name));
+        let plain = expected.tensors.iter().map(|t| (t, &matrices[..]));
         let packed = expected.packed.iter().map(|t| (t, &["U8"][..]));
         for ((name, shape), types) in plain.chain(packed) {
             check_tensor(source, name, shape, types)?;

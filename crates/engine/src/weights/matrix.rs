@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 use memmap2::Mmap;
-use seed_kernels::cpu::Weights;
+use seed_kernels::cpu::{BlockFormat, Weights};
 
 /// Element type in which a matrix is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum StorageDType {
     Bf16,
     /// OCP MXFP4: blocks of 32 four-bit codes along the columns with one power-of-two scale each.
     Mxfp4,
+    /// One of GGML's block formats, scales and codes together.
+    Blocks(BlockFormat),
 }
 
 impl StorageDType {
@@ -27,7 +29,14 @@ impl StorageDType {
             Self::F32 => elements * 4,
             Self::F16 | Self::Bf16 => elements * 2,
             Self::Mxfp4 => elements / 32 * 17,
+            Self::Blocks(format) => format.row_bytes(elements),
         }
+    }
+
+    /// The block format of this name.
+    pub fn blocks(name: &str) -> Option<Self> {
+        let mut all = BlockFormat::ALL.into_iter();
+        all.find(|format| format.name() == name).map(Self::Blocks)
     }
 
     /// Alignment the elements need in memory.
@@ -35,7 +44,7 @@ impl StorageDType {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Mxfp4 => 1,
+            Self::Mxfp4 | Self::Blocks(_) => 1,
         }
     }
 }
@@ -56,6 +65,7 @@ enum Bytes {
         blocks: Arc<[u8]>,
         scales: Arc<[u8]>,
     },
+    Blocks(BlockFormat, Arc<[u8]>),
 }
 
 /// A row-major matrix `[rows, cols]`. Cloning shares the bytes.
@@ -107,6 +117,7 @@ impl Matrix {
                     .map(|b| bf16::from_le_bytes([b[0], b[1]]))
                     .collect(),
             ),
+            StorageDType::Blocks(format) => Bytes::Blocks(format, bytes.into()),
         };
         Self {
             bytes,
@@ -178,6 +189,7 @@ impl Matrix {
                     StorageDType::Bf16 | StorageDType::Mxfp4 => {
                         Weights::Bf16(bytemuck::cast_slice(bytes))
                     }
+                    StorageDType::Blocks(format) => Weights::Blocks { format, bytes },
                 }
             }
             Bytes::F32(v) => Weights::F32(v),
@@ -193,25 +205,29 @@ impl Matrix {
                 scales: &scale_map[scales.clone()],
             },
             Bytes::Packed { blocks, scales } => Weights::Mxfp4 { blocks, scales },
+            Bytes::Blocks(format, bytes) => Weights::Blocks {
+                format: *format,
+                bytes,
+            },
         }
     }
 
     /// The same values in another element type; rounds to nearest even where it narrows. Packed blocks stay as they are.
     pub fn converted(self, dtype: StorageDType) -> Self {
-        if self.dtype == dtype || self.dtype == StorageDType::Mxfp4 || dtype == StorageDType::Mxfp4
-        {
+        let packed = |dtype| matches!(dtype, StorageDType::Mxfp4 | StorageDType::Blocks(_));
+        if self.dtype == dtype || packed(self.dtype) || packed(dtype) {
             return self;
         }
         let wide: Vec<f32> = match self.weights() {
             Weights::F32(v) => v.to_vec(),
             Weights::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
             Weights::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
-            Weights::Mxfp4 { .. } => return self,
+            Weights::Mxfp4 { .. } | Weights::Blocks { .. } => return self,
         };
         let bytes = match dtype {
             StorageDType::F32 => Bytes::F32(wide.into()),
             StorageDType::F16 => Bytes::F16(wide.iter().map(|&x| f16::from_f32(x)).collect()),
-            StorageDType::Bf16 | StorageDType::Mxfp4 => {
+            StorageDType::Bf16 | StorageDType::Mxfp4 | StorageDType::Blocks(_) => {
                 Bytes::Bf16(wide.iter().map(|&x| bf16::from_f32(x)).collect())
             }
         };

@@ -138,23 +138,27 @@ pub fn tables(golden: &Golden, first: usize, tokens: usize, pages: usize) -> Vec
     (0..golden.geometry.windows.len()).map(table).collect()
 }
 
-/// Asserts that a model read in another layout has bitwise the logits of the golden checkpoint named.
-pub fn logits_are_those_of(name: &str, config: &ModelConfig, model: Box<dyn Model>) {
+/// Logits of the golden checkpoint's prompts, by its own model or by another that was read.
+pub fn logits_of(name: &str, other: Option<(&ModelConfig, Box<dyn Model>)>) -> Vec<Vec<Vec<f32>>> {
     let folder = folder(name);
     let mut golden = Golden::open(&folder, &ModelConfig::read(&folder).unwrap(), None);
-    let run = |golden: &Golden| -> Vec<Vec<Vec<f32>>> {
-        let prompts = golden.prompts.iter();
-        prompts
-            .map(|prompt| {
-                let mut batch = Batch::default();
-                let pages = tables(golden, 0, prompt.tokens.len(), 64);
-                batch.push(&prompt.tokens, 0, pages);
-                golden.run(batch, &golden.cache(64, DType::F32))
-            })
-            .collect()
+    if let Some((config, model)) = other {
+        golden.model = model;
+        golden.geometry = config.geometry();
+    }
+    let run = |prompt: &Prompt| {
+        let mut batch = Batch::default();
+        let pages = tables(&golden, 0, prompt.tokens.len(), 64);
+        batch.push(&prompt.tokens, 0, pages);
+        golden.run(batch, &golden.cache(64, DType::F32))
     };
-    let expected = run(&golden);
-    golden.model = model;
-    golden.geometry = config.geometry();
-    assert_eq!(run(&golden), expected);
+    golden.prompts.iter().map(run).collect()
+}
+
+/// Asserts that a model read in another layout has bitwise the logits of the golden checkpoint named.
+pub fn logits_are_those_of(name: &str, config: &ModelConfig, model: Box<dyn Model>) {
+    assert_eq!(
+        logits_of(name, Some((config, model))),
+        logits_of(name, None)
+    );
 }

@@ -27,7 +27,7 @@ pub use level::Level;
 use rayon::prelude::*;
 
 use crate::format::Plain;
-pub use crate::format::Weights;
+pub use crate::format::{BlockFormat, Weights};
 
 /// `y[m, n] = x[m, k] · W[n, k]ᵀ (+ bias[n])` in f32.
 ///
@@ -77,6 +77,14 @@ fn linear_at(
                 "linear: k must be whole blocks of 32, and scales [n, k / 32]"
             );
             packed::linear(level, x, k, packed::Mxfp4 { blocks, scales }, n, bias, y)
+        }
+        Weights::Blocks { format, bytes } => {
+            assert!(
+                k.is_multiple_of(format.elements()),
+                "linear: k must be whole blocks of {}",
+                format.elements()
+            );
+            packed::linear(level, x, k, packed::Blocks { format, bytes }, n, bias, y)
         }
     }
 }
@@ -133,7 +141,18 @@ pub fn embed(table: Weights<'_>, dim: usize, ids: &[u32], out: &mut [f32]) {
         Weights::F32(table) => gather(table, dim, ids, out),
         Weights::F16(table) => gather(table, dim, ids, out),
         Weights::Bf16(table) => gather(table, dim, ids, out),
-        Weights::Mxfp4 { .. } => panic!("embed: the table must be plain, not MXFP4"),
+        Weights::Mxfp4 { .. } => panic!("embed: the table must not be MXFP4"),
+        Weights::Blocks { format, bytes } => {
+            assert!(
+                dim.is_multiple_of(format.elements()),
+                "embed: rows must be whole blocks of {}",
+                format.elements()
+            );
+            let row = format.row_bytes(dim);
+            for (&id, out) in ids.iter().zip(out.chunks_exact_mut(dim)) {
+                format.decode(&bytes[id as usize * row..][..row], out);
+            }
+        }
     }
 }
 

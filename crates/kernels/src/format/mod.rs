@@ -2,9 +2,13 @@
 //!
 //! Plain element types live here. Block formats get a file each beside `plain.rs`.
 
+mod blocks;
+mod legacy;
 pub(crate) mod mxfp4;
 mod plain;
+mod superblock;
 
+pub use blocks::BlockFormat;
 pub(crate) use plain::{MAX_STEP, Plain};
 
 use half::{bf16, f16};
@@ -25,6 +29,13 @@ pub enum Weights<'a> {
         /// A power of two for each block, biased by 127.
         scales: &'a [u8],
     },
+    /// Rows of GGML's blocks, `[n, k / elements of a block]`.
+    Blocks {
+        /// How they are laid out.
+        format: BlockFormat,
+        /// The blocks.
+        bytes: &'a [u8],
+    },
 }
 
 impl Weights<'_> {
@@ -35,6 +46,7 @@ impl Weights<'_> {
             Self::F16(w) => w.len(),
             Self::Bf16(w) => w.len(),
             Self::Mxfp4 { blocks, .. } => 2 * blocks.len(),
+            Self::Blocks { format, bytes } => bytes.len() / format.bytes() * format.elements(),
         }
     }
 

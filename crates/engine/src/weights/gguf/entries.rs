@@ -52,6 +52,7 @@ impl Rows {
             GgmlType::F16 => StorageDType::F16,
             GgmlType::Bf16 => StorageDType::Bf16,
             GgmlType::Mxfp4 => StorageDType::Mxfp4,
+            GgmlType::Blocks(format) => StorageDType::Blocks(format),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use seed_kernels::cpu::BlockFormat;
 use serde_json::{Number, Value};
 
 use crate::weights::WeightError;
@@ -32,20 +33,14 @@ pub enum GgmlType {
     Bf16,
     /// OCP MXFP4: a power-of-two scale and 32 four-bit codes.
     Mxfp4,
+    /// One of ggml's quantised formats.
+    Blocks(BlockFormat),
 }
 
 /// Names of the types that are not read here.
-const FOREIGN: [(u32, &str); 16] = [
-    (2, "Q4_0"),
-    (8, "Q8_0"),
-    (12, "Q4_K"),
-    (14, "Q6_K"),
-    (3, "Q4_1"),
-    (6, "Q5_0"),
-    (7, "Q5_1"),
+const FOREIGN: [(u32, &str); 8] = [
     (10, "Q2_K"),
     (11, "Q3_K"),
-    (13, "Q5_K"),
     (16, "IQ2_XXS"),
     (18, "IQ3_XXS"),
     (20, "IQ4_NL"),
@@ -61,6 +56,14 @@ impl GgmlType {
             1 => Ok(Self::F16),
             30 => Ok(Self::Bf16),
             39 => Ok(Self::Mxfp4),
+            2 => Ok(Self::Blocks(BlockFormat::Q4_0)),
+            3 => Ok(Self::Blocks(BlockFormat::Q4_1)),
+            6 => Ok(Self::Blocks(BlockFormat::Q5_0)),
+            7 => Ok(Self::Blocks(BlockFormat::Q5_1)),
+            8 => Ok(Self::Blocks(BlockFormat::Q8_0)),
+            12 => Ok(Self::Blocks(BlockFormat::Q4_K)),
+            13 => Ok(Self::Blocks(BlockFormat::Q5_K)),
+            14 => Ok(Self::Blocks(BlockFormat::Q6_K)),
             _ => Err(FOREIGN
                 .iter()
                 .find(|(n, _)| *n == number)
@@ -74,6 +77,7 @@ impl GgmlType {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
             Self::Mxfp4 => (32, 17),
+            Self::Blocks(format) => (format.elements(), format.bytes()),
         }
     }
 
@@ -84,6 +88,7 @@ impl GgmlType {
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
             Self::Mxfp4 => "MXFP4",
+            Self::Blocks(format) => format.name(),
         }
     }
 }
@@ -282,7 +287,8 @@ impl<'a> Reader<'a> {
         shape.reverse();
         let kind = GgmlType::of(self.u32()?).map_err(|kind| {
             self.error(format!(
-                "holds tensor {name} as {kind}; F32, F16, BF16 and MXFP4 are supported"
+                "holds tensor {name} as {kind}; F32, F16, BF16, MXFP4 and {} are supported",
+                BlockFormat::ALL.map(BlockFormat::name).join(", ")
             ))
         })?;
         let offset = self.u64()?;
