@@ -1,12 +1,14 @@
-// Finds and loads the native addon; native.ts takes its engine, model.ts what it says of GGUF files.
+// Finds and loads the native addon; native.ts takes its engine, model.ts what it says of GGUF files, machine.ts what it says of this machine.
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { NativeEngine, NativeEvent } from './native.ts'
 
-interface Addon {
+export interface Addon {
   NativeEngine: new (options: unknown, callback: (event: NativeEvent) => void) => NativeEngine
   readGguf(path: string): string
+  prospect(model: unknown): string
+  machine(): string
   shareMemory(models: unknown[]): number[]
 }
 
@@ -19,22 +21,33 @@ const platformName = (): string => {
   return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
 }
 
+/** Where an addon may be, best first, each with words for people. */
+const candidates = (name: string): { path: string; origin: string }[] => {
+  const local = fileURLToPath(new URL(`../native/seed.${name}.node`, import.meta.url))
+  const named = process.env.SEED_NATIVE
+  return [
+    ...(named === undefined ? [] : [{ path: named, origin: 'named by SEED_NATIVE' }]),
+    ...(existsSync(local) ? [{ path: local, origin: 'built in this checkout' }] : []),
+    { path: `@seed/server-${name}`, origin: 'the prebuilt package' },
+  ]
+}
+
+export interface FoundAddon {
+  addon: Addon
+  path: string
+  origin: string
+}
+
 /** Loads the addon: SEED_NATIVE, then the one built in this checkout, then the prebuilt package. */
-export const loadAddon = (): Addon => {
+export const findAddon = (): FoundAddon => {
   const require = createRequire(import.meta.url)
   const name = platformName()
-  const local = fileURLToPath(new URL(`../native/seed.${name}.node`, import.meta.url))
-  const candidates = [
-    process.env.SEED_NATIVE,
-    existsSync(local) ? local : undefined,
-    `@seed/server-${name}`,
-  ].filter((candidate) => candidate !== undefined)
   const reasons: string[] = []
-  for (const candidate of candidates) {
+  for (const { path, origin } of candidates(name)) {
     try {
-      return require(candidate) as Addon
+      return { addon: require(path) as Addon, path: require.resolve(path), origin }
     } catch (error) {
-      reasons.push(`${candidate}: ${(error as Error).message.split('\n')[0]}`)
+      reasons.push(`${path}: ${(error as Error).message.split('\n')[0]}`)
     }
   }
   throw new Error(
@@ -42,6 +55,8 @@ export const loadAddon = (): Addon => {
       'reinstall @seed/server, or build it with "npm run build"'
   )
 }
+
+export const loadAddon = (): Addon => findAddon().addon
 
 /** What a GGUF file says beside its tensors, in the words of a Hugging Face folder's files. */
 export interface GgufFacts {

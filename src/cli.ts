@@ -7,10 +7,17 @@ import { VERSION } from './version.ts'
 type Command = (argv: string[]) => Promise<number>
 
 /** Each in a file of its own, loaded when it is called. */
-const COMMANDS: { [name: string]: { what: string; load: () => Promise<{ run: Command }> } } = {
+const COMMANDS: {
+  [name: string]: { what: string; load: () => Promise<{ run: Command }>; alias?: string }
+} = {
   serve: { what: 'serve models over the OpenAI API', load: () => import('./cli/serve.ts') },
   generate: { what: 'answer prompts once and end', load: () => import('./cli/generate.ts') },
   render: { what: 'show the prompt of a conversation', load: () => import('./cli/render.ts') },
+  doctor: {
+    what: 'say what this machine can serve',
+    load: () => import('./cli/doctor.ts'),
+    alias: 'check-environment',
+  },
   parse: { what: 'show the events of an output', load: () => import('./cli/parse.ts') },
 }
 
@@ -26,6 +33,12 @@ const overview = (): string =>
     '',
   ].join('\n')
 
+/** The command that goes by this name, as it is or as others call it. */
+const commandBy = (name: string) =>
+  Object.hasOwn(COMMANDS, name)
+    ? COMMANDS[name]
+    : Object.values(COMMANDS).find(({ alias }) => alias === name)
+
 /** Runs the command line; a mistake in it is 2, anything else that keeps it from working is 1. */
 export const main = async (argv: string[]): Promise<number> => {
   const [first = ''] = argv
@@ -34,9 +47,7 @@ export const main = async (argv: string[]): Promise<number> => {
     return 0
   }
   const named = first !== '' && !first.startsWith('-')
-  const command = Object.hasOwn(COMMANDS, named ? first : 'serve')
-    ? COMMANDS[named ? first : 'serve']
-    : undefined
+  const command = commandBy(named ? first : 'serve')
   try {
     if (!command) {
       const meant = nearest(first, Object.keys(COMMANDS))

@@ -2,6 +2,7 @@
 import { freemem } from 'node:os'
 import type { Json } from './conversation.ts'
 import type { Engine } from './engine.ts'
+import { type Prospect, prospectOf } from './machine.ts'
 import { checkTemplate, demoFolders, type ModelFolder, nameOf, readModelFolder } from './model.ts'
 import { type EngineOptions, type LoadProgress, openEngine, shareMemory } from './native.ts'
 import type { ModelOptions, ServeOptions } from './options.ts'
@@ -24,6 +25,8 @@ export type OpenEngine = (
 export interface LoadHooks {
   /** `model` is the name of the one that is loaded. */
   onProgress?: (progress: LoadProgress, model: string) => void
+  /** Hears what memory a model will take, before any is loaded. */
+  onPlan?: (prospect: Prospect, model: string) => void
   open?: OpenEngine
 }
 
@@ -113,11 +116,16 @@ const modelSettingsOf = (options: ModelOptions): ModelSettings => ({
 })
 
 /** A part is one of the memory that is free now, within what a container may have. */
-const bytesOf = (size: Size): number =>
+export const bytesOf = (size: Size): number =>
   'bytes' in size ? size.bytes : Math.floor(size.part * (process.availableMemory?.() ?? freemem()))
 
-const engineOptionsOf = (options: OneModel, folder: ModelFolder): EngineOptions => ({
-  path: folder.path,
+/** What the engine must know of a model; without its family, enough to plan it. */
+export const engineOptionsOf = (
+  options: OneModel,
+  path: string,
+  family?: ModelFolder['family']
+): EngineOptions => ({
+  path,
   dtype: options.dtype,
   ...(options.maxModelLen === undefined ? {} : { maxModelLen: options.maxModelLen }),
   maxSequences: options.maxNumSeqs,
@@ -130,8 +138,8 @@ const engineOptionsOf = (options: OneModel, folder: ModelFolder): EngineOptions 
   promptLookup: options.promptLookup,
   maxQueue: options.maxQueue,
   maxQueuedTokens: options.maxQueuedTokens,
-  controlTokens: folder.family.controlTokens,
-  stopTokens: folder.family.stopTokens,
+  controlTokens: family?.controlTokens ?? [],
+  stopTokens: family?.stopTokens ?? [],
 })
 
 /** The folder the options name, read and checked. */
@@ -149,17 +157,24 @@ export type LoadedModel = ServedModel & { folder: ModelFolder }
 /** Loads models one after another, each ready once it is yielded; rejects with a sentence that names the file and what is wrong. */
 export async function* loadModels(
   wanted: OneModel[],
-  { onProgress = () => {}, open }: LoadHooks = {}
+  { onProgress = () => {}, onPlan = () => {}, open }: LoadHooks = {}
 ): AsyncGenerator<LoadedModel, undefined> {
   // What is wrong with any is said before the first is loaded.
   const read = wanted.map((options) => {
     const folder = folderOf(options)
-    return { options, folder, engineOptions: engineOptionsOf(options, folder) }
+    return { options, folder, engineOptions: engineOptionsOf(options, folder.path, folder.family) }
   })
   // The first must leave the others what they need.
   if (!open && read.length > 1)
     for (const [at, memory] of shareMemory(read.map((one) => one.engineOptions)).entries())
       read[at]!.engineOptions.memory = memory
+  if (!open)
+    for (const { options, engineOptions } of read) {
+      const prospect = prospectOf(engineOptions)
+      // The loader plans with the same number, so that it comes to the same.
+      engineOptions.memory = prospect.available
+      if (prospect.plan) onPlan(prospect, namesOf(options)[0] ?? '')
+    }
   for (const { options, folder, engineOptions } of read) {
     const names = namesOf(options)
     // Two loads at once would be slower than one after the other: both read the same disk.

@@ -77,7 +77,7 @@ const optionalObject = (file: string, limit: number): Fields =>
 const isGguf = (path: string): boolean => /\.gguf$/i.test(path)
 
 /** Of a release of which only `original/` was fetched, that; else the folder itself. */
-const withinRelease = (path: string): string => {
+export const originalWithin = (path: string): string => {
   const original = join(path, 'original')
   const only = !existsSync(join(path, 'config.json')) && existsSync(join(original, 'config.json'))
   return only ? original : path
@@ -87,7 +87,7 @@ const withinRelease = (path: string): string => {
 const checkedPath = (given: string): string => {
   const path = resolve(given)
   const info = statSync(path, { throwIfNoEntry: false })
-  if (info?.isDirectory()) return withinRelease(path)
+  if (info?.isDirectory()) return originalWithin(path)
   if (info && isGguf(path)) return path
   if (info)
     throw new ModelError(

@@ -379,7 +379,8 @@ class AddonEngine implements Engine {
   }
 }
 
-const withSeed = (options: EngineOptions) => ({ ...options, seed: [...randomBytes(32)] })
+/** With the root of the prefix cache's hashes, new each time. */
+export const withSeed = (options: EngineOptions) => ({ ...options, seed: [...randomBytes(32)] })
 
 /** Parts the free memory for models to be loaded one after another, bytes for each; throws one sentence. */
 export const shareMemory = (models: EngineOptions[]): number[] =>

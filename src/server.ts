@@ -17,6 +17,7 @@ import {
   StartError,
 } from './loading.ts'
 import { silentLog } from './log.ts'
+import { planText } from './machine.ts'
 import type { ServeOptions } from './options.ts'
 import type { Lifecycle, Log, ServedModel } from './served.ts'
 
@@ -201,6 +202,10 @@ class Life {
         if (this.loading) this.loading.progress = progress.done
         if (this.loading) this.loading.detail = progress.phase
         hooks.onProgress?.(progress, name)
+      },
+      onPlan: (prospect, model) => {
+        hooks.log?.info('memory is planned', { model, plan: planText(prospect) })
+        hooks.onPlan?.(prospect, model)
       },
     })
     try {

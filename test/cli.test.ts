@@ -1,79 +1,26 @@
 // The built command as people run it: exit codes, sentences, signals, and the way from a cold start to an answer.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { build, finished, killAll, launch, one, pause, ready } from './command.ts'
 import { tinyModel } from './native/tiny.ts'
-
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const CLI = join(ROOT, 'dist', 'cli.js')
 
 let model: ReturnType<typeof tinyModel>
 const scratch = mkdtempSync(join(tmpdir(), 'seed-cli-'))
-const children: ChildProcess[] = []
 
 beforeAll(() => {
-  execFileSync(process.execPath, [join(ROOT, 'tools', 'setup.mjs'), 'ts'], { stdio: 'inherit' })
+  build()
   model = tinyModel()
 }, 120_000)
 
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL')
-})
+afterEach(killAll)
 
 afterAll(() => {
   model.drop()
   rmSync(scratch, { recursive: true, force: true })
 })
-
-/** This process's environment without what the command would read from it. */
-const clean = (): NodeJS.ProcessEnv =>
-  Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(SEED_(?!NATIVE)|PORT$|HOST$)/.test(name))
-  )
-
-interface Running {
-  child: ChildProcess
-  out: () => string
-  err: () => string
-  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-}
-
-const launch = (argv: string[], env: NodeJS.ProcessEnv = {}): Running => {
-  const child = spawn(process.execPath, [CLI, ...argv], { env: { ...clean(), ...env } })
-  children.push(child)
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (chunk) => (out += chunk))
-  child.stderr.on('data', (chunk) => (err += chunk))
-  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    child.on('close', (code, signal) => resolve({ code, signal }))
-  })
-  return { child, out: () => out, err: () => err, ended }
-}
-
-const finished = async (argv: string[], env: NodeJS.ProcessEnv = {}) => {
-  const { ended, out, err } = launch(argv, env)
-  const { code } = await ended
-  return { code, out: out(), err: err() }
-}
-
-/** The address of a server that has become ready. */
-const ready = async (running: Running): Promise<string> => {
-  for (let n = 0; n < 600; n++) {
-    const url = / is ready at (\S+)/.exec(running.out())?.[1]
-    if (url) return url
-    if (running.child.exitCode !== null) break
-    await pause(50)
-  }
-  throw new Error(`not ready: ${running.out()}${running.err()}`)
-}
-
-const pause = (milliseconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 const complete = (url: string, body: object): Promise<Response> =>
   fetch(`${url}/v1/completions`, {
@@ -81,8 +28,6 @@ const complete = (url: string, body: object): Promise<Response> =>
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ prompt: 'Hello', temperature: 0, ignore_eos: true, ...body }),
   })
-
-const one = (sentence: string): RegExp => new RegExp(`^error: [^\\n]*${sentence}[^\\n]*\\n$`)
 
 describe('without a model', () => {
   test('help, version and the printed configuration', async () => {

@@ -47,13 +47,18 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
   { name: 'app', files: /^app\.ts$/, may: ['routes', 'store', 'hosts'] },
   { name: 'options', files: /^options(\.ts$|\/)/, may: [] },
   { name: 'model', files: /^model\.ts$/, may: ['families', 'native'] },
-  { name: 'loading', files: /^loading\.ts$/, may: ['model', 'native', 'engine', 'options'] },
+  { name: 'machine', files: /^machine\.ts$/, may: ['native'] },
+  {
+    name: 'loading',
+    files: /^loading\.ts$/,
+    may: ['model', 'machine', 'native', 'engine', 'options'],
+  },
   { name: 'progress', files: /^progress\.ts$/, may: ['native'] },
   { name: 'hosts', files: /^hosts\.ts$/, may: [] },
   {
     name: 'server',
     files: /^(server|node-handler)\.ts$/,
-    may: ['app', 'loading', 'hosts', 'options'],
+    may: ['app', 'loading', 'machine', 'hosts', 'options'],
   },
   {
     name: 'index',
@@ -67,6 +72,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
       'index',
       'server',
       'loading',
+      'machine',
       'model',
       'engine',
       'families',

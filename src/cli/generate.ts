@@ -6,7 +6,7 @@ import { SERVE } from '../options.ts'
 import { helpText } from '../options/help.ts'
 import { choice, integer, text, toggle } from '../options/kinds.ts'
 import { readOptions, withDefaults } from '../options/read.ts'
-import { flag, type Values } from '../options/schema.ts'
+import { flag, inGroup, type Values } from '../options/schema.ts'
 import { createProgress } from '../progress.ts'
 import { plainParser, type RunEvent, run as runSequences, thoughtOf } from '../run.ts'
 import type { ServedModel } from '../served.ts'
@@ -29,10 +29,10 @@ const GENERATE = {
   loadIn8bit: flag('generate', toggle, 'weights of 8 bits; not in yet', false, ['load-in-8bit']),
   loadIn4bit: flag('generate', toggle, 'weights of 4 bits; not in yet', false, ['load-in-4bit']),
   raw: flag('generate', toggle, 'take prompts as they are, control tokens included', false),
-  threads: flag('engine', SERVE.threads.kind, SERVE.threads.help),
-  dtype: flag('engine', SERVE.dtype.kind, SERVE.dtype.help, SERVE.dtype.default),
-  kvCacheMemory: flag('engine', SERVE.kvCacheMemory.kind, SERVE.kvCacheMemory.help),
-  maxModelLen: flag('engine', SERVE.maxModelLen.kind, SERVE.maxModelLen.help),
+  threads: inGroup('engine', SERVE.threads),
+  dtype: inGroup('engine', SERVE.dtype),
+  kvCacheMemory: inGroup('engine', SERVE.kvCacheMemory),
+  maxModelLen: inGroup('engine', SERVE.maxModelLen),
 } as const
 
 type GenerateOptions = Values<typeof GENERATE>

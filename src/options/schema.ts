@@ -24,6 +24,9 @@ export const flag = ((
   aliases: string[] = []
 ): Flag<any> => ({ group, kind, help, default: value, aliases })) as MakeFlag
 
+/** The same option under another heading, for another command. */
+export const inGroup = <T>(group: string, option: Flag<T>): Flag<T> => ({ ...option, group })
+
 export type Schema = { readonly [key: string]: Flag<any> }
 
 /** The values a schema describes. */

@@ -41,7 +41,7 @@ impl Demand {
     }
 
     /// KV cache of so many sequences of `tokens` tokens, bytes.
-    fn cache_of(&self, tokens: usize, sequences: usize) -> u64 {
+    pub(crate) fn cache_of(&self, tokens: usize, sequences: usize) -> u64 {
         let pages = self.pages_of(tokens).saturating_mul(sequences);
         self.page.saturating_mul(pages as u64)
     }

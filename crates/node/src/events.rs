@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{External, Uint32Array};
 use napi_derive::napi;
-use seed_engine::engine::{Counters, ModelFacts};
+use seed_engine::engine::{Counters, ModelFacts, Prospect};
 use seed_engine::request::{End, Ending, Output, RefusalKind, RefusalReason};
 use seed_engine::sampling::{Finish, Grammar, Released, TokenLogprob};
 
@@ -312,4 +312,29 @@ impl StatsObject {
             dead: counters.dead.clone(),
         }
     }
+}
+
+/// A plan with its grounds.
+pub(crate) fn prospect_json(found: &Prospect) -> serde_json::Value {
+    let plan = found.plan.as_ref().ok().map(|plan| {
+        serde_json::json!({
+            "weights": plan.weights,
+            "kvCache": plan.kv_cache,
+            "workspace": plan.workspace,
+            "maxModelLen": plan.max_model_len,
+        })
+    });
+    serde_json::json!({
+        "architecture": found.architecture,
+        "parameters": found.parameters,
+        "trainedContext": found.trained_context,
+        "weights": found.weights,
+        "packed": found.packed,
+        "workspace": found.workspace,
+        "wholeContext": found.whole_context,
+        "least": found.least,
+        "available": found.available,
+        "plan": plan,
+        "why": found.plan.as_ref().err(),
+    })
 }

@@ -17,8 +17,9 @@ use napi_derive::napi;
 use seed_engine::engine::Engine;
 use seed_engine::text::Tokenizer;
 use seed_engine::weights::GgufFile;
+use seed_kernels::cpu::Level;
 
-use events::{EngineEvent, ModelFactsObject, StatsObject};
+use events::{EngineEvent, ModelFactsObject, StatsObject, prospect_json};
 pub use options::EngineOptionsObject;
 use options::{PieceObject, RequestObject, encode};
 
@@ -200,6 +201,32 @@ pub fn read_gguf(path: String) -> Result<String> {
         "generationConfig": file.generation_config(),
     })
     .to_string())
+}
+
+/// What a model would need and what there would be room for, as JSON text (see `Prospect` in src/machine.ts); `path` may
+/// also name a released model, or a folder of which only config.json is there. The error is one sentence.
+#[napi(catch_unwind)]
+pub fn prospect(model: EngineOptionsObject) -> Result<String> {
+    let options = model.into_load_options().map_err(invalid)?;
+    let found = seed_engine::engine::prospect(&options).map_err(|e| invalid(e.to_string()))?;
+    Ok(prospect_json(&found).to_string())
+}
+
+/// What this addon can do on this machine, as JSON text (see `AddonFacts` in src/machine.ts).
+#[napi(catch_unwind)]
+pub fn machine() -> String {
+    serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "backends": ["cpu"],
+        "kernels": Level::current().name(),
+        "features": Level::features()
+            .into_iter()
+            .map(|(name, here)| serde_json::json!({"name": name, "here": here}))
+            .collect::<Vec<_>>(),
+        "freeMemory": seed_engine::memory::available(),
+        "models": seed_engine::model::released_names().collect::<Vec<_>>(),
+    })
+    .to_string()
 }
 
 /// Parts the free memory for models that will be loaded one after another: bytes for each, to be given as `memory`.

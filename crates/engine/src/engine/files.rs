@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::load::LoadError;
-use crate::model::{ModelConfig, is_original, read_json};
+use crate::model::{ModelConfig, is_original, read_json, released};
 use crate::text::{Tokenizer, TokenizerOptions, o200k_harmony};
-use crate::weights::{GgufFile, SafetensorsFolder, WeightSource};
+use crate::weights::{GgufFile, Promised, SafetensorsFolder, StorageDType, WeightSource};
 
 /// Files of one model, opened as far as their headers.
 pub(crate) struct ModelFiles {
@@ -24,12 +24,10 @@ pub(crate) struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Opens a folder of a checkpoint in Hugging Face's layout or OpenAI's own, or a GGUF file. `control` are control tokens the family needs.
+    /// Opens a folder of a checkpoint in Hugging Face's layout or OpenAI's own, or a GGUF file. `control` are control
+    /// tokens the family needs.
     pub(crate) fn open(path: &Path, control: &[String]) -> Result<Self, LoadError> {
-        let is_gguf = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-        if is_gguf {
+        if is_gguf(path) {
             Self::gguf(path, control)
         } else {
             Self::folder(path, control)
@@ -37,27 +35,14 @@ impl ModelFiles {
     }
 
     fn folder(folder: &Path, control: &[String]) -> Result<Self, LoadError> {
-        let config_file = folder.join("config.json");
-        let config_json = read_json(&config_file)?;
-        let config = ModelConfig::parse(&config_json, &config_file)?;
+        let (config, json) = config_of(folder)?;
+        let source = weights_of(folder, &config, &json)?;
         let mut tokenizer_file = folder.join("tokenizer.json");
-        let (source, tokenizer) = match &config {
-            ModelConfig::GptOss(c) if is_original(&config_json) => {
-                let (queries, keys) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
-                let source = SafetensorsFolder::open_original(folder, queries, keys)?;
-                let tokenizer = match tokenizer_file.is_file() {
-                    true => Tokenizer::from_file(&tokenizer_file, options(control)),
-                    false => {
-                        tokenizer_file = "the bundled o200k_harmony vocabulary".into();
-                        o200k_harmony(options(control))
-                    }
-                };
-                (source, tokenizer)
-            }
-            _ => (
-                SafetensorsFolder::open(folder)?,
-                Tokenizer::from_file(&tokenizer_file, options(control)),
-            ),
+        let tokenizer = if is_original(&json) && !tokenizer_file.is_file() {
+            tokenizer_file = "the bundled o200k_harmony vocabulary".into();
+            o200k_harmony(options(control))
+        } else {
+            Tokenizer::from_file(&tokenizer_file, options(control))
         };
         let tokenizer = tokenizer.map_err(|e| LoadError::new(e.to_string()))?;
         let mut eos = Vec::new();
@@ -74,7 +59,7 @@ impl ModelFiles {
         }
         Ok(Self {
             config,
-            source: Box::new(source),
+            source,
             tokenizer,
             tokenizer_file,
             eos,
@@ -97,6 +82,71 @@ impl ModelFiles {
             tokenizer,
             tokenizer_file: path.to_path_buf(),
         })
+    }
+}
+
+/// Config and tensors alone, as planning needs them. A released model's name, and a folder of which only config.json is
+/// there, have the tensors that the config promises.
+pub(crate) fn tensors_of(path: &Path) -> Result<(ModelConfig, Box<dyn WeightSource>), LoadError> {
+    if is_gguf(path) {
+        let file = GgufFile::open(path)?;
+        let config = ModelConfig::parse(file.config(), path)?;
+        return Ok((config, Box::new(file)));
+    }
+    let known = path.to_str().and_then(released);
+    let (config, json) = match known.filter(|_| !path.exists()) {
+        Some(json) => {
+            let json = json?;
+            (ModelConfig::parse(&json, path)?, json)
+        }
+        None => config_of(path)?,
+    };
+    let source = match holds_weights(path) {
+        true => weights_of(path, &config, &json)?,
+        false => Box::new(Promised::new(path, &config.expected(), dtype_in(&json))),
+    };
+    Ok((config, source))
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
+
+fn config_of(folder: &Path) -> Result<(ModelConfig, Value), LoadError> {
+    let file = folder.join("config.json");
+    let json = read_json(&file)?;
+    Ok((ModelConfig::parse(&json, &file)?, json))
+}
+
+fn weights_of(
+    folder: &Path,
+    config: &ModelConfig,
+    json: &Value,
+) -> Result<Box<dyn WeightSource>, LoadError> {
+    Ok(Box::new(match config {
+        ModelConfig::GptOss(c) if is_original(json) => {
+            let (queries, keys) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+            SafetensorsFolder::open_original(folder, queries, keys)?
+        }
+        _ => SafetensorsFolder::open(folder)?,
+    }))
+}
+
+fn holds_weights(folder: &Path) -> bool {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|file| file.path())
+        .any(|file| file.extension().is_some_and(|e| e == "safetensors"))
+}
+
+/// The type that a config says its weights have.
+fn dtype_in(json: &Value) -> StorageDType {
+    let named = json.get("dtype").or_else(|| json.get("torch_dtype"));
+    match named.and_then(Value::as_str) {
+        Some("float32") => StorageDType::F32,
+        Some("float16") => StorageDType::F16,
+        _ => StorageDType::Bf16,
     }
 }
 

@@ -212,7 +212,7 @@ pub(crate) fn load(
 }
 
 /// The KV cache's shape but for its pages, and what the model needs of memory, as far as headers tell.
-fn demand(
+pub(super) fn demand(
     options: &LoadOptions,
     geometry: &Geometry,
     source: &dyn WeightSource,

@@ -10,6 +10,7 @@ mod live;
 mod load;
 mod lookup;
 mod pace;
+mod prospect;
 mod row;
 mod threads;
 mod turn;
@@ -23,6 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use load::{LoadError, LoadOptions, ModelFacts, shares};
+pub use prospect::{Prospect, prospect};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
 use crate::sampling::{Compiler, Reply};

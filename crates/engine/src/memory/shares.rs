@@ -12,9 +12,15 @@ impl Demand {
             .map_or(0, |_| self.cache_of(self.context(), 1))
     }
 
-    /// What a model can hardly be used without.
+    /// KV cache that a model can hardly be used without, bytes.
     fn floor(&self) -> u64 {
         self.cache_of(self.context().min(FLOOR), 1)
+    }
+
+    /// Memory that a model can hardly be used without, bytes: `plan` finds room for a short context in it.
+    pub fn least(&self) -> u64 {
+        self.fixed()
+            .saturating_add(self.kv_cache.unwrap_or_else(|| room_for(self.floor())))
     }
 }
 

@@ -7,6 +7,7 @@ mod gpt_oss;
 mod gpt_oss_config;
 mod original_config;
 mod reader;
+mod released;
 mod seed_oss;
 
 pub use batch::{Batch, BatchSequence};
@@ -15,6 +16,7 @@ pub use config::{ConfigError, Geometry, ModelConfig};
 pub use gpt_oss::GptOss;
 pub use gpt_oss_config::GptOssConfig;
 pub use original_config::is_original;
+pub use released::{released, released_names};
 pub use seed_oss::{SeedOss, SeedOssConfig};
 
 use candle_core::{Result, Tensor};

@@ -33,6 +33,16 @@ impl Expected {
         self
     }
 
+    /// Tensors whose type the checkpoint chooses, by name, with their shapes.
+    pub(super) fn plain(&self) -> impl Iterator<Item = (&String, &Vec<usize>)> {
+        self.tensors.iter()
+    }
+
+    /// Tensors of packed bytes, by name, with their shapes.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (&String, &Vec<usize>)> {
+        self.packed.iter()
+    }
+
     /// Sum of weights: packed codes are two a byte, their scales no weights.
     pub fn parameters(&self) -> u64 {
         let count = |shape: &Vec<usize>| shape.iter().map(|&d| d as u64).product::<u64>();

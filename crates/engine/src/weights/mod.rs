@@ -5,11 +5,13 @@ mod checkpoint;
 mod gguf;
 mod matrix;
 mod original;
+mod promised;
 mod safetensors;
 mod source;
 
 pub use checkpoint::{Checkpoint, Expected};
 pub use gguf::GgufFile;
 pub use matrix::{Matrix, StorageDType};
+pub use promised::Promised;
 pub use safetensors::SafetensorsFolder;
 pub use source::{Shard, TensorInfo, WeightError, WeightSource};

@@ -45,6 +45,29 @@ impl Level {
         Self::Scalar
     }
 
+    /// The instruction sets that the levels above scalar ask for, each with whether this CPU has it.
+    pub fn features() -> Vec<(&'static str, bool)> {
+        #[cfg(target_arch = "x86_64")]
+        macro_rules! asked {
+            ($($name:tt),*) => { vec![$(($name, is_x86_feature_detected!($name))),*] };
+        }
+        #[cfg(target_arch = "x86_64")]
+        return asked!(
+            "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq"
+        );
+        #[cfg(not(target_arch = "x86_64"))]
+        Vec::new()
+    }
+
+    /// Name as `SEED_KERNELS` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
     /// Lanes of the level's vectors; 1 for scalar.
     pub(super) fn lanes(self) -> usize {
         match self {
@@ -71,5 +94,27 @@ impl Level {
             #[cfg(not(target_arch = "x86_64"))]
             _ => drop(kernel),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level;
+
+    #[test]
+    fn the_best_level_is_the_one_whose_features_are_all_there() {
+        let all = |level: &str| {
+            let mut asked = Level::features()
+                .into_iter()
+                .filter(|(name, _)| match level {
+                    "avx512" => true,
+                    _ => !name.starts_with("avx512"),
+                });
+            cfg!(target_arch = "x86_64") && asked.all(|(_, here)| here)
+        };
+        let best = Level::best();
+        assert_eq!(best == Level::Avx512, all("avx512"));
+        assert_eq!(best >= Level::Avx2, all("avx2"));
+        assert!(Level::current() <= best);
     }
 }
