@@ -12,6 +12,7 @@ const COMMANDS: {
 } = {
   serve: { what: 'serve models over the OpenAI API', load: () => import('./cli/serve.ts') },
   generate: { what: 'answer prompts once and end', load: () => import('./cli/generate.ts') },
+  chat: { what: 'talk to a model in the terminal', load: () => import('./cli/chat.ts') },
   render: { what: 'show the prompt of a conversation', load: () => import('./cli/render.ts') },
   doctor: {
     what: 'say what this machine can serve',

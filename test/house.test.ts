@@ -77,6 +77,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
       'engine',
       'families',
       'run',
+      'protocol',
       'options',
       'progress',
       'hosts',

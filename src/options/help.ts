@@ -22,9 +22,10 @@ const shownDefault = ({ kind, default: value }: Flag<any>): string => {
 }
 
 /** A switch that is on is shown by the flag that turns it off. */
-const shownFlag = (key: string, { kind, default: value }: Flag<any>): string => {
+const shownFlag = (key: string, { kind, default: value, aliases }: Flag<any>): string => {
   const name = kind.shape === 'switch' && value === true ? `no-${kebab(key)}` : kebab(key)
-  return `--${name}${kind.placeholder === '' ? '' : ` ${kind.placeholder}`}`
+  const letters = aliases.filter((alias) => alias.length === 1).map((letter) => `-${letter}, `)
+  return `${letters.join('')}--${name}${kind.placeholder === '' ? '' : ` ${kind.placeholder}`}`
 }
 
 const meaning = (flag: Flag<any>): string =>

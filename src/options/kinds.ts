@@ -75,6 +75,16 @@ export const integer = (least: number, most = Infinity, placeholder = 'N'): Kind
   })
 }
 
+/** A number, fractions allowed. */
+export const decimal = (least: number, most: number): Kind<number> => {
+  const what = `a number ${span(least, most)}`
+  return scalar('X', what, (text) => {
+    const value = /^\d*\.?\d+$/.test(text.trim()) ? Number(text) : Number.NaN
+    if (!(value >= least && value <= most)) throw wanted(what, text)
+    return value
+  })
+}
+
 /** Seconds, fractions allowed. */
 export const seconds = (least: number, most: number): Kind<number> => {
   const what = `a number of seconds ${span(least, most)}`

@@ -44,6 +44,9 @@ export interface Read<S extends Schema> {
 
 const NAMELESS = { help: 'help', h: 'help', version: 'version', v: 'version' } as const
 
+/** A flag as it is written on the command line. */
+const written = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`)
+
 /** Every spelling of every flag, with the key it sets. */
 const spellings = (schema: Schema): Map<string, string> => {
   const names = new Map<string, string>()
@@ -102,13 +105,14 @@ class Arguments {
   }
 
   private next(word: string): void {
-    const [, written, inline] = /^--?([a-zA-Z][^=]*)(?:=([^]*))?$/.exec(word) ?? []
-    if (written === undefined) return this.bare(word)
-    const name = written.replaceAll('_', '-').toLowerCase()
+    const [, spelled, inline] = /^--?([a-zA-Z][^=]*)(?:=([^]*))?$/.exec(word) ?? []
+    if (spelled === undefined) return this.bare(word)
+    const name = spelled.replaceAll('_', '-').toLowerCase()
     const special = Object.hasOwn(NAMELESS, name) ? NAMELESS[name as 'help'] : undefined
     if ((special as string) === 'version') this.version = true
     else if (special) this.help = inline ?? ''
-    else if (!word.startsWith('--')) throw this.unknown(word, name)
+    // Letters have one dash, words have two.
+    else if (word.startsWith('--') === (name.length === 1)) throw this.unknown(word, name)
     else this.named(name, inline)
   }
 
@@ -126,19 +130,20 @@ class Arguments {
     const key = this.names.get(name) ?? off
     if (key !== undefined) {
       const flag = this.schema[key]!
-      if (this.names.has(name)) this.set(key, flag, `--${name}`, inline)
+      if (this.names.has(name)) this.set(key, flag, written(name), inline)
       else if (flag.kind.shape === 'switch' && inline === undefined) this.placeOf(key)[key] = false
       else throw new UsageError(`--${name}: --${kebab(key)} cannot be turned off`)
       return
     }
     const idle = Object.hasOwn(meaningless, name) ? meaningless[name] : undefined
-    if (!idle) throw this.unknown(`--${name}`, name)
+    if (!idle) throw this.unknown(written(name), name)
     if (inline === undefined && (idle.value || this.saysTruth())) this.words.shift()
-    this.without.push(`--${name} (${idle.why})`)
+    this.without.push(`${written(name)} (${idle.why})`)
   }
 
   private unknown(shown: string, name: string): UsageError {
-    const meant = nearest(name, [...this.names.keys(), 'help', 'version'])
+    const words = [...this.names.keys()].filter((one) => one.length > 1)
+    const meant = nearest(name, [...words, 'help', 'version'])
     return new UsageError(
       `unknown flag ${shown}${meant ? `; did you mean --${meant}?` : '; see --help'}`
     )
@@ -199,15 +204,15 @@ const fromPlatform = (schema: Schema, { PORT, HOST }: Environment): Raw => {
 export const fromObject = (schema: Schema, json: object): Raw => {
   const names = spellings(schema)
   const found: Raw = {}
-  for (const [written, value] of Object.entries(json)) {
-    const name = kebab(written).replaceAll('_', '-')
+  for (const [spelled, value] of Object.entries(json)) {
+    const name = kebab(spelled).replaceAll('_', '-')
     const key = names.get(name)
     if (key === undefined || key === 'config') {
       const meant = nearest(name, names.keys())
-      throw new Error(`unknown option "${written}"${meant ? `; did you mean "${meant}"?` : ''}`)
+      throw new Error(`unknown option "${spelled}"${meant ? `; did you mean "${meant}"?` : ''}`)
     }
     if (value === null || value === undefined) continue
-    found[key] = told(`"${written}"`, () => schema[key]!.kind.fromJson(value))
+    found[key] = told(`"${spelled}"`, () => schema[key]!.kind.fromJson(value))
   }
   return found
 }

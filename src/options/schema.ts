@@ -6,12 +6,19 @@ export interface Flag<T> {
   kind: Kind<Exclude<T, undefined>>
   help: string
   default: T
-  /** Other flags that mean the same, kebab-case. */
+  /** Other flags that mean the same, kebab-case; one of a single letter is written `-p`. */
   aliases: readonly string[]
 }
 
 export interface MakeFlag {
   <T>(group: string, kind: Kind<T>, help: string): Flag<T | undefined>
+  <T>(
+    group: string,
+    kind: Kind<T>,
+    help: string,
+    value: undefined,
+    aliases: string[]
+  ): Flag<T | undefined>
   <T>(group: string, kind: Kind<T>, help: string, value: T, aliases?: string[]): Flag<T>
 }
 

@@ -1,0 +1,47 @@
+// The one model that `generate` and `chat` talk to: flags that both have, and how it is loaded where people watch.
+import { type LoadedModel, loadAll, modelsOf } from '../loading.ts'
+import { planText } from '../machine.ts'
+import { SERVE } from '../options.ts'
+import { choice } from '../options/kinds.ts'
+import { withDefaults } from '../options/read.ts'
+import { inGroup, type Values } from '../options/schema.ts'
+import { createProgress } from '../progress.ts'
+
+/** Efforts as gpt-oss's programs take them. */
+export const EFFORT = choice(['low', 'medium', 'high'])
+
+/** How the model runs; `-c` is what gpt-oss's chat.py calls its context, `--context-length` its generate.py. */
+export const ENGINE_FLAGS = {
+  threads: inGroup('engine', SERVE.threads),
+  dtype: inGroup('engine', SERVE.dtype),
+  kvCacheMemory: inGroup('engine', SERVE.kvCacheMemory),
+  maxModelLen: {
+    ...inGroup('engine', SERVE.maxModelLen),
+    aliases: ['c', 'context', 'context-length'],
+  },
+} as const
+
+/** What is accepted because gpt-oss's programs have it. */
+export const MEANINGLESS = {
+  backend: { why: 'there is one engine', value: true },
+  'tensor-parallel-size': { why: 'a model is on one device', value: true },
+} as const
+
+/** Loads the model of a folder, or the first demo, showing on stderr what it will take and how far it is. */
+export const openModel = async (
+  model: string | undefined,
+  { threads, dtype, kvCacheMemory, maxModelLen }: Values<typeof ENGINE_FLAGS>
+): Promise<LoadedModel> => {
+  const progress = createProgress()
+  const options = withDefaults(SERVE, { model, threads, dtype, kvCacheMemory, maxModelLen })
+  try {
+    // Of several demos the first answers.
+    const [loaded] = await loadAll(modelsOf(options).slice(0, 1), {
+      onProgress: progress.update,
+      onPlan: (prospect, name) => process.stderr.write(`${name}: ${planText(prospect)}\n`),
+    })
+    return loaded!
+  } finally {
+    progress.end()
+  }
+}
