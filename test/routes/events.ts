@@ -1,7 +1,10 @@
 // Reads a Responses stream as clients do, and asks for one; tests of the responses routes use it.
 import { expect } from 'vitest'
 import type { AppSettings } from '../../src/served.ts'
-import type { Script, ScriptedEngine } from '../scripted.ts'
+import type { Family } from '../../src/conversation.ts'
+import { gptOss } from '../../src/families/gpt-oss/index.ts'
+import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
+import { ready, type Script, ScriptedEngine, type StepScript } from '../scripted.ts'
 import { type Any, appOver } from './ask.ts'
 
 export const CALL =
@@ -53,4 +56,17 @@ export const responsesOver = (
   const prompt = (): string =>
     over.engine.decode(over.engine.requests.at(-1)?.request.prompt ?? new Uint32Array())
   return { ...over, create, stream, remove, prompt }
+}
+
+/** gpt-oss, of which the engine answers with one list of steps after the other. */
+export const harmonyOver = (
+  rounds: StepScript[][],
+  { family = gptOss, names, context }: { family?: Family; names?: string[]; context?: number } = {}
+) => {
+  const engine = new ScriptedEngine((_, nth) => ({ steps: rounds[nth] ?? rounds[0]! }), context)
+  Object.assign(engine as object, { control: CONTROL_TOKENS })
+  const { model } = ready(engine)
+  const served = model && { ...model, family, template: family.template('') }
+  if (served && names) served.names = names
+  return responsesOver({ steps: [] }, {}, { ...(served ? { model: served } : {}), engine })
 }

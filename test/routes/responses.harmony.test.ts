@@ -1,21 +1,13 @@
 // Responses through gpt-oss's own template and parser, over a scripted engine: events, turns that follow, the dry run.
 import { describe, expect, it } from 'vitest'
 import { gptOssFamily } from '../../src/families/gpt-oss/index.ts'
-import { CONTROL_TOKENS } from '../../src/families/gpt-oss/tokens.ts'
-import { ready, ScriptedEngine, type StepScript } from '../scripted.ts'
-import { constant, responsesOver, tools, typesOf } from './events.ts'
+import type { StepScript } from '../scripted.ts'
+import { constant, harmonyOver, tools, typesOf } from './events.ts'
 
 let today = '2026-03-07'
 const family = gptOssFamily({ currentDate: () => today })
 
-/** Answers with one list of steps after the other. */
-const over = (...rounds: StepScript[][]) => {
-  const engine = new ScriptedEngine((_, nth) => ({ steps: rounds[nth] ?? rounds[0]! }))
-  Object.assign(engine as object, { control: CONTROL_TOKENS })
-  const { model } = ready(engine)
-  const served = model && { model: { ...model, family, template: family.template('') } }
-  return responsesOver({ steps: [] }, {}, { ...served, engine })
-}
+const over = (...rounds: StepScript[][]) => harmonyOver(rounds, { family })
 
 const NEXT = '<|end|><|start|>assistant'
 const THOUGHT = `<|channel|>analysis<|message|>Hm${NEXT}`
