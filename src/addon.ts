@@ -1,4 +1,4 @@
-// Finds and loads the native addon; native.ts takes its engine, model.ts what it says of GGUF files, machine.ts what it says of this machine.
+// Finds and loads the native addon; native.ts takes its engine, model.ts what it says of GGUF files, machine.ts what it says of this machine, vocabulary.ts its tokens.
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ export interface Addon {
   readGguf(path: string): string
   prospect(model: unknown): string
   machine(): string
+  harmonyVocabulary(): { bytes: Uint8Array; offsets: Uint32Array; control: Uint32Array }
   shareMemory(models: unknown[]): number[]
 }
 
@@ -36,22 +37,24 @@ export interface FoundAddon {
   addon: Addon
   path: string
   origin: string
+  /** Those before it, with why they could not be loaded. */
+  passedOver: string[]
 }
 
 /** Loads the addon: SEED_NATIVE, then the one built in this checkout, then the prebuilt package. */
 export const findAddon = (): FoundAddon => {
   const require = createRequire(import.meta.url)
   const name = platformName()
-  const reasons: string[] = []
+  const passedOver: string[] = []
   for (const { path, origin } of candidates(name)) {
     try {
-      return { addon: require(path) as Addon, path: require.resolve(path), origin }
+      return { addon: require(path) as Addon, path: require.resolve(path), origin, passedOver }
     } catch (error) {
-      reasons.push(`${path}: ${(error as Error).message.split('\n')[0]}`)
+      passedOver.push(`${path}: ${(error as Error).message.split('\n')[0]}`)
     }
   }
   throw new Error(
-    `the native engine for ${name} could not be loaded (${reasons.join('; ')}); ` +
+    `the native engine for ${name} could not be loaded (${passedOver.join('; ')}); ` +
       'reinstall @seed/server, or build it with "npm run build"'
   )
 }

@@ -45,6 +45,8 @@ interface AddonFacts {
 export interface EngineFacts extends AddonFacts {
   path: string
   origin: string
+  /** Engines that would have gone before it, with why they could not be loaded. */
+  passedOver: string[]
 }
 
 export interface Machine {
@@ -61,8 +63,8 @@ export interface Machine {
 
 const engineFacts = (): Machine['engine'] => {
   try {
-    const { addon, path, origin } = findAddon()
-    return { ...(JSON.parse(addon.machine()) as AddonFacts), path, origin }
+    const { addon, ...found } = findAddon()
+    return { ...(JSON.parse(addon.machine()) as AddonFacts), ...found }
   } catch (error) {
     return { error: (error as Error).message }
   }

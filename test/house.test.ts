@@ -47,6 +47,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
   { name: 'app', files: /^app\.ts$/, may: ['routes', 'store', 'hosts'] },
   { name: 'options', files: /^options(\.ts$|\/)/, may: [] },
   { name: 'model', files: /^model\.ts$/, may: ['families', 'native'] },
+  { name: 'vocabulary', files: /^vocabulary\.ts$/, may: ['native'] },
   { name: 'machine', files: /^machine\.ts$/, may: ['native'] },
   {
     name: 'loading',
@@ -73,6 +74,7 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
       'server',
       'loading',
       'machine',
+      'vocabulary',
       'model',
       'engine',
       'families',

@@ -91,6 +91,7 @@ const machineText = ({
       ? [line('engine', `none: ${engine.error}`)]
       : [
           line('engine', `${engine.version}, ${engine.origin}: ${engine.path}`),
+          ...engine.passedOver.map((why) => line('', `not ${why}`)),
           line('backends', engine.backends.join(', ')),
           line('kernels', `${engine.kernels}; the CPU has ${featuresText(engine.features)}`),
         ]),

@@ -6,6 +6,7 @@ import type { GenerationEvent, OutputParser } from '../events.ts'
 import { gptOss } from '../families/gpt-oss/index.ts'
 import { seedOss } from '../families/seed-oss/index.ts'
 import { UsageError } from '../options/schema.ts'
+import { harmonyToken } from '../vocabulary.ts'
 import { ChatChoice, type ChatDelta, ChatFold, isEmptyDelta } from '../stream/chat.ts'
 
 const USAGE = `Usage: seed-server parse [--family seed-oss|gpt-oss] [--jsonl] < outputs
@@ -14,14 +15,17 @@ Reads one output as JSON, or with --jsonl one a line:
   {"text": "…", "tools": […], "tool_choice": …, "start": "auto" | "reasoning" | "content",
    "finish": "stop" | "length", "chunk": N}
 and prints {"message": …, "finish_reason": …, "deltas": […]} for each, as chat completions would send them.
-Of gpt-oss the text spells control tokens by name, such as <|channel|>final<|message|>Hi<|return|>.
-The text is fed in pieces of N characters, whole without "chunk". Only "text" must be there.
+Of gpt-oss the text spells control tokens by name, such as <|channel|>final<|message|>Hi<|return|>; in place of it
+"tokens" may list ids of o200k_harmony, such as [200005,17196,200008,12194,200002].
+The text is fed in pieces of N characters, whole without "chunk". Only "text" (or "tokens") must be there.
 `
 
 const FAMILIES = [seedOss, gptOss]
 
 interface Line {
   text: string
+  /** In place of text. */
+  tokens?: number[]
   tools: Tool[]
   toolChoice: ToolChoice
   start: ParserStart
@@ -72,7 +76,7 @@ function flagsOf(args: string[]) {
 /** One line of output for one of input: what the chat route would send, or what is wrong with the line. */
 export function answerTo(document: string, family: Family = seedOss): object {
   try {
-    return answered(lineOf(document), family)
+    return answered(lineOf(document, family), family)
   } catch (error) {
     if (error instanceof LineError) return { error: error.message }
     if (error instanceof SyntaxError) return { error: `The input is not JSON: ${error.message}` }
@@ -100,20 +104,50 @@ const isNamed = (choice: ToolChoice): boolean => typeof choice === 'object'
 
 function* eventsOf(family: Family, line: Line): Generator<GenerationEvent, void> {
   const parser = family.parser(line)
-  for (const part of partsOf(line.text, parser, family)) {
-    if (parser.pushControl && family.controlTokens.includes(part)) yield* parser.pushControl(part)
-    else for (const piece of piecesOf(part, line.chunk)) yield* parser.push(piece)
+  const parts = line.tokens
+    ? partsOfTokens(line.tokens, family)
+    : partsOf(line.text, parser, family)
+  for (const { text, control } of parts) {
+    if (parser.pushControl && control) yield* parser.pushControl(text)
+    else for (const piece of piecesOf(text, line.chunk)) yield* parser.push(piece)
   }
   yield* parser.finish(line.finish)
   const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 }
   yield { type: 'finish', reason: line.finish, stop: null, usage }
 }
 
+/** A stretch of output: text, or one control token by its name. */
+interface Part {
+  text: string
+  control: boolean
+}
+
 /** For a parser that hears of control tokens by themselves, the text cut at them. */
-function partsOf(text: string, parser: OutputParser, family: Family): string[] {
-  if (!parser.pushControl) return [text]
+function partsOf(text: string, parser: OutputParser, family: Family): Part[] {
+  if (!parser.pushControl) return [{ text, control: false }]
   const names = family.controlTokens.map((name) => name.replaceAll('|', '\\|')).join('|')
-  return text.split(new RegExp(`(${names})`)).filter((part) => part !== '')
+  return text
+    .split(new RegExp(`(${names})`))
+    .filter((part) => part !== '')
+    .map((part) => ({ text: part, control: family.controlTokens.includes(part) }))
+}
+
+/** Ids as the server reads them: characters may span tokens, and what text spells is only text. */
+function partsOfTokens(tokens: number[], { silentTokens = [] }: Family): Part[] {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  const parts: Part[] = []
+  for (const [at, id] of tokens.entries()) {
+    const token = harmonyToken(id)
+    if (!token) throw new LineError(`"tokens[${at}]" is ${id}, which o200k_harmony does not have`)
+    const { bytes, control } = token
+    if (!control) parts.push({ text: decoder.decode(bytes, { stream: true }), control })
+    else {
+      const name = new TextDecoder().decode(bytes)
+      if (silentTokens.includes(name)) continue
+      parts.push({ text: decoder.decode(), control: false }, { text: name, control })
+    }
+  }
+  return [...parts, { text: decoder.decode(), control: false }]
 }
 
 /** Pieces of so many characters, never half of one. */
@@ -143,24 +177,33 @@ function oneOf<Name extends string>(
   return found
 }
 
-function lineOf(document: string): Line {
+function lineOf(document: string, family: Family): Line {
   const wire = JSON.parse(document) as Json
   if (typeof wire !== 'object' || wire === null || Array.isArray(wire))
     throw new LineError('The input must be an object with "text"')
   const { text, tools = null, chunk = null } = wire
-  if (text === undefined && wire['tokens'] !== undefined)
-    throw new LineError('Output is read as text here: give "text" in place of "tokens"')
-  if (typeof text !== 'string') throw new LineError('"text" must be a string')
+  const tokens = text === undefined ? tokensOf(wire['tokens'], family) : undefined
+  if (typeof text !== 'string' && !tokens) throw new LineError('"text" must be a string')
   if (chunk !== null && (typeof chunk !== 'number' || !Number.isInteger(chunk) || chunk < 1))
     throw new LineError('"chunk" must be a whole number of characters, 1 or more')
   return {
-    text,
+    text: typeof text === 'string' ? text : '',
+    ...(tokens ? { tokens } : {}),
     tools: toolsOf(tools),
     toolChoice: choiceOf(wire),
     start: oneOf(wire, 'start', ['auto', 'reasoning', 'content']),
     finish: oneOf(wire, 'finish', ['stop', 'length']),
     chunk: chunk ?? Infinity,
   }
+}
+
+function tokensOf(tokens: Json | undefined, { name }: Family): number[] | undefined {
+  if (tokens === undefined) return undefined
+  if (name !== 'gpt-oss')
+    throw new LineError(`Output of ${name} is read as text: give "text" in place of "tokens"`)
+  if (!Array.isArray(tokens) || !tokens.every((id) => Number.isInteger(id)))
+    throw new LineError('"tokens" must be a list of token ids')
+  return tokens as number[]
 }
 
 function choiceOf(wire: { [key: string]: Json }): ToolChoice {

@@ -9,7 +9,7 @@ use reference::{PAGE, folder, logits_are_those_of};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use seed_engine::model::{ModelConfig, is_original};
-use seed_engine::text::{TokenizerOptions, o200k_harmony};
+use seed_engine::text::{TokenizerOptions, o200k_harmony, o200k_harmony_vocabulary};
 use seed_engine::weights::{Checkpoint, SafetensorsFolder, WeightError};
 use serde_json::{Value, json};
 
@@ -74,6 +74,13 @@ impl Copy {
         safetensors::serialize_to_file(kept, None, &self.0.join(SECOND)).unwrap();
     }
 
+    fn config(&self, change: impl FnOnce(&mut Value)) {
+        let file = self.0.join("config.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        change(&mut config);
+        std::fs::write(&file, config.to_string()).unwrap();
+    }
+
     fn refused(&self, words: &[&str]) {
         let sentence = open(&self.0).err().expect("accepted").to_string();
         assert!(!sentence.contains('\n'), "{sentence}");
@@ -120,10 +127,9 @@ fn damaged_folders_are_refused() {
 fn a_config_without_a_key_names_it_as_the_file_would() {
     for key in ["num_experts", "rope_ntk_beta", "initial_context_length"] {
         let copy = Copy::new(&format!("original-{key}"));
-        let file = copy.0.join("config.json");
-        let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        config.as_object_mut().unwrap().remove(key);
-        std::fs::write(&file, config.to_string()).unwrap();
+        copy.config(|config| {
+            config.as_object_mut().unwrap().remove(key);
+        });
         copy.refused(&["config.json", key]);
     }
 }
@@ -157,6 +163,30 @@ fn the_bundled_vocabulary_is_that_of_openai_harmony() {
         assert!(tokenizer.encode_text(name).len() > 1);
         assert!(tokenizer.vocabulary().is_control(id));
     }
-    assert_eq!(tokenizer.vocabulary().len(), 200_019);
+    let vocabulary = tokenizer.vocabulary();
+    assert_eq!(vocabulary.len(), 200_019);
+    let bare = o200k_harmony_vocabulary().unwrap();
+    assert_eq!(bare.len(), vocabulary.len());
+    for id in 0..bare.len() as u32 {
+        assert_eq!(bare.bytes(id), vocabulary.bytes(id));
+        assert_eq!(bare.is_control(id), vocabulary.is_control(id));
+    }
     assert_eq!(tokenizer.control_tokens().len(), 21);
+}
+
+#[test]
+fn impossible_sizes_and_pointers_are_refused() {
+    for (key, words) in [
+        ("num_hidden_layers", "num_hidden_layers 4000000000"),
+        ("num_experts", "num_local_experts * intermediate_size"),
+        ("head_dim", "num_attention_heads * head_dim"),
+    ] {
+        let copy = Copy::new(&format!("original-huge-{key}"));
+        copy.config(|config| config[key] = json!(4_000_000_000u64));
+        copy.refused(&["config.json", words, "impossibly large"]);
+    }
+    let copy = Copy::new("original-pointer");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    std::fs::write(copy.0.join(SECOND), pointer).unwrap();
+    copy.refused(&[SECOND, "Git LFS pointer", "git lfs pull"]);
 }

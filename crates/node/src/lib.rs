@@ -15,7 +15,7 @@ use napi::bindgen_prelude::{Buffer, Error, Result, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use seed_engine::engine::Engine;
-use seed_engine::text::Tokenizer;
+use seed_engine::text::{Tokenizer, Vocabulary, o200k_harmony_vocabulary};
 use seed_engine::weights::GgufFile;
 use seed_kernels::cpu::Level;
 
@@ -146,25 +146,13 @@ impl NativeEngine {
     /// Raw bytes of all tokens, one after another; `token_offsets` says where each begins.
     #[napi(catch_unwind)]
     pub fn token_bytes(&self) -> Result<Buffer> {
-        let vocabulary = self.engine()?.tokenizer().vocabulary();
-        let bytes: Vec<u8> = (0..vocabulary.len() as u32)
-            .flat_map(|id| vocabulary.bytes(id).to_vec())
-            .collect();
-        Ok(bytes.into())
+        Ok(bytes_of(&self.engine()?.tokenizer().vocabulary()))
     }
 
     /// Offsets into `token_bytes`, one more than there are tokens.
     #[napi(catch_unwind)]
     pub fn token_offsets(&self) -> Result<Uint32Array> {
-        let vocabulary = self.engine()?.tokenizer().vocabulary();
-        let mut offsets = Vec::with_capacity(vocabulary.len() + 1);
-        let mut end = 0u32;
-        offsets.push(end);
-        for id in 0..vocabulary.len() as u32 {
-            end += vocabulary.bytes(id).len() as u32;
-            offsets.push(end);
-        }
-        Ok(Uint32Array::new(offsets))
+        Ok(offsets_of(&self.engine()?.tokenizer().vocabulary()))
     }
 
     /// Ids of the control tokens.
@@ -212,6 +200,26 @@ pub fn prospect(model: EngineOptionsObject) -> Result<String> {
     Ok(prospect_json(&found).to_string())
 }
 
+/// The o200k_harmony vocabulary: bytes of all tokens one after another, where each begins, and which are control tokens.
+#[napi(object, object_from_js = false)]
+pub struct VocabularyObject {
+    pub bytes: Buffer,
+    pub offsets: Uint32Array,
+    pub control: Uint32Array,
+}
+
+/// The vocabulary that travels with the engine, for reading token ids where no model is.
+#[napi(catch_unwind)]
+pub fn harmony_vocabulary() -> Result<VocabularyObject> {
+    let vocabulary = o200k_harmony_vocabulary().map_err(|e| invalid(e.to_string()))?;
+    let control = (0..vocabulary.len() as u32).filter(|&id| vocabulary.is_control(id));
+    Ok(VocabularyObject {
+        bytes: bytes_of(&vocabulary),
+        offsets: offsets_of(&vocabulary),
+        control: Uint32Array::new(control.collect()),
+    })
+}
+
 /// What this addon can do on this machine, as JSON text (see `AddonFacts` in src/machine.ts).
 #[napi(catch_unwind)]
 pub fn machine() -> String {
@@ -238,6 +246,25 @@ pub fn share_memory(models: Vec<EngineOptionsObject>) -> Result<Vec<f64>> {
         .collect::<Result<Vec<_>>>()?;
     let shares = seed_engine::engine::shares(&options).map_err(|e| invalid(e.to_string()))?;
     Ok(shares.into_iter().map(|bytes| bytes as f64).collect())
+}
+
+fn bytes_of(vocabulary: &Vocabulary) -> Buffer {
+    let bytes: Vec<u8> = (0..vocabulary.len() as u32)
+        .flat_map(|id| vocabulary.bytes(id).to_vec())
+        .collect();
+    bytes.into()
+}
+
+/// Where the bytes of each token begin, and the end of the last.
+fn offsets_of(vocabulary: &Vocabulary) -> Uint32Array {
+    let mut offsets = Vec::with_capacity(vocabulary.len() + 1);
+    let mut end = 0u32;
+    offsets.push(end);
+    for id in 0..vocabulary.len() as u32 {
+        end += vocabulary.bytes(id).len() as u32;
+        offsets.push(end);
+    }
+    Uint32Array::new(offsets)
 }
 
 fn load(

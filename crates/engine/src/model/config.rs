@@ -143,6 +143,28 @@ pub(super) fn count(value: &Value, key: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("{key} must be a positive whole number"))
 }
 
+/// Number of layers; a stray huge one would ask for as much memory.
+pub(super) fn layers(value: &Value) -> Result<usize, String> {
+    let layers = count(value, "num_hidden_layers")?;
+    match layers > 4096 {
+        true => Err(format!("num_hidden_layers {layers} is impossibly large")),
+        false => Ok(layers),
+    }
+}
+
+/// Refuses products of which the weights could never be held, and no arithmetic could either.
+pub(super) fn possible(products: &[(&str, &[usize])]) -> Result<(), String> {
+    for (name, factors) in products {
+        let product = factors
+            .iter()
+            .try_fold(1usize, |all, &one| all.checked_mul(one));
+        if product.is_none_or(|n| n > 1 << 40) {
+            return Err(format!("{name} is impossibly large"));
+        }
+    }
+    Ok(())
+}
+
 /// A finite positive number of the config.
 pub(super) fn number(value: &Value, key: &str) -> Result<f64, String> {
     value

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::{count, flag, number};
+use super::config::{count, flag, layers, number, possible};
 use crate::cache::storage::LayerSlot;
 use crate::ops::rope::Yarn;
 use crate::weights::Expected;
@@ -52,7 +52,7 @@ pub struct GptOssConfig {
 impl GptOssConfig {
     /// Reads the keys of config.json; the error is the end of a sentence that starts with the file's name.
     pub fn parse(value: &Value) -> std::result::Result<Self, String> {
-        let layers = count(value, "num_hidden_layers")?;
+        let layers = layers(value)?;
         let rope = value
             .get("rope_scaling")
             .filter(|v| !v.is_null())
@@ -99,6 +99,18 @@ impl GptOssConfig {
                 config.chosen, config.experts
             ));
         }
+        let (heads, hidden, experts) = (config.heads, config.hidden, config.experts);
+        possible(&[
+            (
+                "num_attention_heads * head_dim * hidden_size",
+                &[heads, config.head_dim, hidden],
+            ),
+            ("vocab_size * hidden_size", &[config.vocabulary, hidden]),
+            (
+                "num_local_experts * intermediate_size * hidden_size",
+                &[experts, 2, config.intermediate, hidden],
+            ),
+        ])?;
         if config.packed
             && !(config.hidden.is_multiple_of(32) && config.intermediate.is_multiple_of(32))
         {

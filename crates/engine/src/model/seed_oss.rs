@@ -7,7 +7,7 @@ use seed_kernels::cpu::AttentionShape;
 use serde_json::Value;
 
 use super::attention::{Context, SelfAttention};
-use super::config::{count, flag, number};
+use super::config::{count, flag, layers, number, possible};
 use super::reader::Reader;
 use super::{Batch, Model};
 use crate::cache::storage::KvStorage;
@@ -71,7 +71,7 @@ impl SeedOssConfig {
         }
         let config = Self {
             hidden: count(value, "hidden_size")?,
-            layers: count(value, "num_hidden_layers")?,
+            layers: layers(value)?,
             heads: count(value, "num_attention_heads")?,
             kv_heads: count(value, "num_key_value_heads")?,
             head_dim: count(value, "head_dim")?,
@@ -98,20 +98,18 @@ impl SeedOssConfig {
                 config.head_dim
             ));
         }
-        for (name, product) in [
+        let (heads, hidden) = (config.heads, config.hidden);
+        possible(&[
             (
-                "num_attention_heads * head_dim",
-                config.heads.checked_mul(config.head_dim),
+                "num_attention_heads * head_dim * hidden_size",
+                &[heads, config.head_dim, hidden],
             ),
+            ("vocab_size * hidden_size", &[config.vocabulary, hidden]),
             (
-                "vocab_size * hidden_size",
-                config.vocabulary.checked_mul(config.hidden),
+                "intermediate_size * hidden_size",
+                &[config.intermediate, hidden],
             ),
-        ] {
-            if product.is_none_or(|n| n > 1 << 40) {
-                return Err(format!("{name} is impossibly large"));
-            }
-        }
+        ])?;
         Ok(config)
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::byte_level::{O200K_SPLIT, added_token, letters, tokenizer_json};
 use super::tokenizer::{TextError, Tokenizer, TokenizerOptions};
+use super::vocabulary::{Entry, Vocabulary};
 
 /// Tokens by rank, each as its length and its bytes, in a zlib stream; tools/vocabulary.mjs writes it.
 const PACKED: &[u8] = include_bytes!("o200k.bin");
@@ -39,27 +40,55 @@ const CONTROL: [&str; 21] = [
 
 /// The tokenizer of a gpt-oss whose checkpoint brings none.
 pub fn o200k_harmony(options: TokenizerOptions) -> Result<Tokenizer, TextError> {
-    let broken = |why: &str| TextError::new(format!("the bundled vocabulary {why}"));
-    let bytes = miniz_oxide::inflate::decompress_to_vec_zlib(PACKED)
-        .map_err(|e| broken(&format!("cannot be unpacked: {e}")))?;
-    let tokens = tokens(&bytes);
-    if tokens.len() != FIRST_CONTROL {
-        return Err(broken(&format!("has {} tokens", tokens.len())));
-    }
-    let json = serde_json::to_vec(&as_json(&tokens)).map_err(|e| broken(&e.to_string()))?;
+    let bytes = unpacked()?;
+    let json = as_json(&tokens(&bytes)?);
+    let json = serde_json::to_vec(&json).map_err(|e| broken(&e.to_string()))?;
     Tokenizer::from_bytes(json, options)
 }
 
-fn tokens(mut packed: &[u8]) -> Vec<&[u8]> {
+/// Its bytes alone, for reading token ids where no model is: much quicker than the tokenizer.
+pub fn o200k_harmony_vocabulary() -> Result<Vocabulary, TextError> {
+    let bytes = unpacked()?;
+    let tokens = tokens(&bytes)?;
+    let plain = tokens.into_iter().map(|token| (token.to_vec(), false));
+    let control = control_tokens().map(|(_, name)| (name.into_bytes(), true));
+    let entries = plain
+        .chain(control)
+        .map(|(bytes, control)| Some(Entry { bytes, control }));
+    Ok(Vocabulary::from_entries(entries.collect()))
+}
+
+fn broken(why: &str) -> TextError {
+    TextError::new(format!("the bundled vocabulary {why}"))
+}
+
+fn unpacked() -> Result<Vec<u8>, TextError> {
+    miniz_oxide::inflate::decompress_to_vec_zlib(PACKED)
+        .map_err(|e| broken(&format!("cannot be unpacked: {e}")))
+}
+
+/// Control tokens by id.
+fn control_tokens() -> impl Iterator<Item = (usize, String)> {
+    let named = |(name, id): (&&str, usize)| match name.is_empty() {
+        true => (id, format!("<|reserved_{id}|>")),
+        false => (id, (*name).into()),
+    };
+    CONTROL.iter().zip(FIRST_CONTROL..).map(named)
+}
+
+fn tokens(mut packed: &[u8]) -> Result<Vec<&[u8]>, TextError> {
     let mut tokens = Vec::with_capacity(FIRST_CONTROL);
     while let Some((&length, rest)) = packed.split_first() {
-        let Some((token, rest)) = rest.split_at_checked(usize::from(length)) else {
-            break;
-        };
+        let (token, rest) = rest
+            .split_at_checked(usize::from(length))
+            .ok_or_else(|| broken("ends inside a token"))?;
         tokens.push(token);
         packed = rest;
     }
-    tokens
+    match tokens.len() {
+        FIRST_CONTROL => Ok(tokens),
+        other => Err(broken(&format!("has {other} tokens"))),
+    }
 }
 
 fn as_json(tokens: &[&[u8]]) -> Value {
@@ -70,19 +99,9 @@ fn as_json(tokens: &[&[u8]]) -> Value {
         .collect();
     let ids = spelled.iter().cloned().zip((0usize..).map(Value::from));
     let vocab: Map<String, Value> = ids.collect();
-    let added = CONTROL.iter().zip(FIRST_CONTROL..).map(|(name, id)| {
-        if name.is_empty() {
-            added_token(id, &format!("<|reserved_{id}|>"), true)
-        } else {
-            added_token(id, name, true)
-        }
-    });
-    tokenizer_json(
-        O200K_SPLIT,
-        vocab,
-        merges(tokens, &spelled),
-        added.collect(),
-    )
+    let added = control_tokens().map(|(id, name)| added_token(id, &name, true));
+    let merges = merges(tokens, &spelled);
+    tokenizer_json(O200K_SPLIT, vocab, merges, added.collect())
 }
 
 /// Ranks as merges: whatever two tokens make a third are joined, the least third first, as tiktoken does.

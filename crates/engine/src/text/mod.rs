@@ -10,7 +10,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use detokenizer::{Detokenizer, Utf8Tail};
-pub use harmony::o200k_harmony;
+pub use harmony::{o200k_harmony, o200k_harmony_vocabulary};
 pub use tokenizer::{Piece, TextError, Tokenizer, TokenizerOptions};
 #[cfg(test)]
 pub(crate) use vocabulary::Entry as VocabularyEntry;

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod gguf;
+mod index;
 mod matrix;
 mod original;
 mod promised;

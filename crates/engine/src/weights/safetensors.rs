@@ -10,12 +10,15 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors};
 
+use super::index::read_index;
 use super::original::{Role, role};
 use super::source::part;
 use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// What a clone without Git LFS has in place of a large file.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 #[derive(Clone)]
 struct Entry {
@@ -125,34 +128,6 @@ impl SafetensorsFolder {
     }
 }
 
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightError> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let text = std::fs::read(path).map_err(|e| WeightError::new(path, e.to_string()))?;
-    let index: Index = serde_json::from_slice(&text)
-        .map_err(|e| WeightError::new(path, format!("is no valid weight index: {e}")))?;
-    for file in index.weight_map.values() {
-        let plain = !file.is_empty()
-            && !file.contains(['/', '\\', '\0'])
-            && file.as_str() != ".."
-            && file.ends_with(".safetensors");
-        if !plain {
-            return Err(WeightError::new(
-                path,
-                format!(
-                    "names the shard {file:?}; shards must be plain .safetensors file names in the same folder"
-                ),
-            ));
-        }
-    }
-    if index.weight_map.is_empty() {
-        return Err(WeightError::new(path, "lists no tensors"));
-    }
-    Ok(index.weight_map)
-}
-
 fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), WeightError> {
     let file =
         File::open(path).map_err(|e| WeightError::new(path, format!("cannot be opened: {e}")))?;
@@ -160,6 +135,12 @@ fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), W
     // every server that maps its weights; checkpoints are not rewritten in place.
     let map = unsafe { Mmap::map(&file) }
         .map_err(|e| WeightError::new(path, format!("cannot be mapped: {e}")))?;
+    if map.starts_with(LFS_POINTER) {
+        return Err(WeightError::new(
+            path,
+            "is a Git LFS pointer, not the weights; run \"git lfs pull\" in the folder",
+        ));
+    }
     let (header, metadata) = SafeTensors::read_metadata(&map)
         .map_err(|e| WeightError::new(path, format!("is no valid safetensors file: {e}")))?;
     let expected = 8usize
