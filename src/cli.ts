@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command line's door: picks the command and turns its end into an exit code. package.json's bin points here.
+import { existsSync } from 'node:fs'
 import { printable } from './log.ts'
 import { nearest, UsageError } from './options/schema.ts'
 import { VERSION } from './version.ts'
@@ -47,7 +48,9 @@ export const main = async (argv: string[]): Promise<number> => {
     process.stdout.write(overview())
     return 0
   }
-  const named = first !== '' && !first.startsWith('-')
+  // A folder or file where a command would stand is what to serve.
+  const isPath = !commandBy(first) && (/[\\/]/.test(first) || existsSync(first))
+  const named = first !== '' && !first.startsWith('-') && !isPath
   const command = commandBy(named ? first : 'serve')
   try {
     if (!command) {

@@ -48,6 +48,7 @@ describe('without a model', () => {
     [['--port', 'x'], 2, '--port: expected a whole number'],
     [['--tensor-parallel-size', '8'], 1, '--tensor-parallel-size 8'],
     [['--device', 'cuda'], 1, 'CUDA is not in yet'],
+    [['./no/folder', '--port', '0'], 1, './no/folder: there is no such folder'],
     [['--port', '0', '--model', 'org/name'], 1, 'org/name: there is no such folder'],
     [['generate', '--load_in_4bit', 'True'], 1, '--load_in_4bit: quantised weights are not in yet'],
     [['generate', '--model_path', './nowhere'], 1, 'nowhere: there is no such folder'],

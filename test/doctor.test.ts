@@ -78,7 +78,7 @@ test('config.json alone is enough, and a model that does not fit ends it with 1'
 test('serve tells its plan before it loads', async () => {
   const model = tinyModel()
   try {
-    const running = launch(['--port', '0', '--max-model-len', '256', model.path])
+    const running = launch([model.path, '--port', '0', '--max-model-len', '256'])
     await ready(running)
     const plan =
       /"message":"memory is planned".*"plan":"weights [\d.]+ MiB, .* context of 256 of 1,024 tokens/
