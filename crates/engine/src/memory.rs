@@ -5,6 +5,8 @@ mod shares;
 
 pub use shares::shares;
 
+use crate::cache::group::LayerGroup;
+
 /// What the plan is made from, all in bytes unless named otherwise.
 #[derive(Clone, Debug)]
 pub struct Demand {
@@ -14,8 +16,10 @@ pub struct Demand {
     pub page: u64,
     /// Positions in a page.
     pub page_size: usize,
-    /// Layer groups, each of which needs its own pages for a sequence.
-    pub groups: usize,
+    /// Layer groups, each of which needs its own pages for a sequence: those with a window as many as that needs.
+    pub groups: Vec<LayerGroup>,
+    /// `--max-num-batched-tokens`: positions that one step may add to a sequence.
+    pub step: usize,
     /// Longest context the checkpoint was made for, in tokens.
     pub trained_context: usize,
     /// `--max-model-len`, in tokens.
@@ -33,11 +37,29 @@ impl Demand {
         self.weights.saturating_add(self.workspace)
     }
 
+    /// Pages of one sequence: in each group what its layers look back on, a step's rows, and one to grow into.
     fn pages_of(&self, tokens: usize) -> usize {
-        tokens
-            .div_ceil(self.page_size)
-            .saturating_add(1)
-            .saturating_mul(self.groups)
+        let size = self.page_size;
+        let pages = self.groups.iter().map(|group| {
+            let seen = group.most_pages(tokens, size);
+            seen.saturating_add(self.step.div_ceil(size))
+                .min(tokens.div_ceil(size))
+                .saturating_add(1)
+        });
+        pages.sum()
+    }
+
+    /// The longest context, in whole pages, of which one sequence's pages are so few.
+    fn longest(&self, pages: usize) -> usize {
+        let (mut fits, mut beyond) = (0, pages.saturating_add(1));
+        while beyond - fits > 1 {
+            let middle = fits + (beyond - fits) / 2;
+            match self.pages_of(middle.saturating_mul(self.page_size)) <= pages {
+                true => fits = middle,
+                false => beyond = middle,
+            }
+        }
+        fits.saturating_mul(self.page_size)
     }
 
     /// KV cache of so many sequences of `tokens` tokens, bytes.
@@ -109,7 +131,7 @@ pub fn plan(demand: &Demand, available: u64) -> Result<MemoryPlan, String> {
         None => demand.whole().min((room as f64 * KV_SHARE) as u64),
     };
     let pages = (kv_cache / demand.page.max(1)).min(u32::MAX as u64 - 1) as usize;
-    let fits = (pages / demand.groups).saturating_sub(1) * demand.page_size;
+    let fits = demand.longest(pages);
     let max_model_len = match demand.max_model_len {
         Some(context) if fits < context => {
             return Err(format!(
@@ -191,7 +213,8 @@ mod tests {
             weights: 1 << 30,
             page: 4 << 20,
             page_size: 16,
-            groups: 1,
+            groups: vec![LayerGroup { window: None }],
+            step: 512,
             trained_context: 524_288,
             max_model_len: None,
             max_sequences: 64,
@@ -222,6 +245,26 @@ mod tests {
             .unwrap();
         wanted.max_model_len = Some(value);
         assert_eq!(plan(&wanted, 8 << 30).unwrap().max_model_len, value);
+    }
+
+    #[test]
+    fn sliding_layers_need_their_window_and_no_more() {
+        let mut wanted = demand();
+        wanted.groups.push(LayerGroup { window: Some(128) });
+        // 512 positions of a step and 128 before them are 40 pages, and one more where they lie askew; one to grow.
+        assert_eq!(wanted.pages_of(160_000), 10_001 + 42);
+        assert_eq!(wanted.pages_of(32), 2 * 3);
+        for pages in [0, 1, 4, 5, 83, 84, 85, 10_043, 1 << 40] {
+            let fits = wanted.longest(pages);
+            assert!(
+                fits == 0 || wanted.pages_of(fits) <= pages,
+                "{pages}: {fits}"
+            );
+            assert!(wanted.pages_of(fits + 16) > pages, "{pages}: {fits}");
+        }
+        // Nearly the context that it would have without the sliding layers, of which pages hold half as much.
+        let full = plan(&demand(), 8 << 30).unwrap().max_model_len;
+        assert!(full - plan(&wanted, 8 << 30).unwrap().max_model_len <= 43 * 16);
     }
 
     #[test]

@@ -50,6 +50,36 @@ fn a_crowd_on_seed_oss_equals_solo_runs() {
     thirty_two_together_equal_thirty_two_alone(folder("crowd"), page, 80);
 }
 
+/// Half of the layers slide over 24 positions: a context of 1024 is planned, and served, in little more than half of
+/// the pages that all layers would hold.
+#[test]
+fn the_longest_context_of_a_small_cache_is_served() {
+    let path = folder_of("golden-gpt-oss", "longest-gpt-oss");
+    let page = 2 * 2 * 2 * 8 * 16 * 2;
+    let long: Vec<u32> = (0..1000).map(|t| 3 + t * 31 % 250).collect();
+    let mut roomy = options(path);
+    roomy.max_model_len = Some(1024);
+    let answer = |options: &_| {
+        let server = Server::start(options);
+        server.submit(request(1, long.clone(), 24));
+        let answers = server.collect(1, |_| {});
+        server.nothing_is_in_use();
+        (answers, server.engine.counters().scheduler.preemptions)
+    };
+    let expected = answer(&roomy);
+    let mut small = roomy.clone();
+    // Of 128 pages each and one to grow into, the sliding layers hold 24 positions' and a step's.
+    small.kv_cache = Some(page * (128 + 1 + 4 + 8 + 1));
+    assert_eq!(answer(&small), expected);
+    small.kv_cache = small.kv_cache.map(|bytes| bytes - 1);
+    let sink = Box::new(|_| {});
+    let refused = Engine::load(&small, &mut |_, _| {}, sink).err().unwrap();
+    assert!(
+        refused.to_string().contains("set --max-model-len 1016"),
+        "{refused}"
+    );
+}
+
 /// Half of the layers slide over 24 positions, so their pages come and go and are shared on their own terms.
 #[test]
 fn a_crowd_on_gpt_oss_equals_solo_runs() {

@@ -169,11 +169,7 @@ pub(crate) fn load(
     let scheduler = Scheduler::new(SchedulerConfig {
         page_size: options.page_size,
         pages: plan.pages,
-        groups: geometry
-            .windows
-            .iter()
-            .map(|&window| LayerGroup { window })
-            .collect(),
+        groups: groups_of(&geometry),
         max_sequences: options.max_sequences,
         max_batched_tokens: options.max_batched_tokens,
         max_model_len: plan.max_model_len,
@@ -211,6 +207,11 @@ pub(crate) fn load(
     })
 }
 
+fn groups_of(geometry: &Geometry) -> Vec<LayerGroup> {
+    let windows = geometry.windows.iter();
+    windows.map(|&window| LayerGroup { window }).collect()
+}
+
 /// The KV cache's shape but for its pages, and what the model needs of memory, as far as headers tell.
 pub(super) fn demand(
     options: &LoadOptions,
@@ -244,7 +245,8 @@ pub(super) fn demand(
         weights: weights_in_memory(source, options.dtype),
         page: shape.page_bytes() as u64,
         page_size: options.page_size,
-        groups: geometry.windows.len(),
+        groups: groups_of(geometry),
+        step: options.max_batched_tokens,
         trained_context: geometry.max_positions,
         max_model_len: options.max_model_len,
         max_sequences: options.max_sequences,
