@@ -99,12 +99,19 @@ fn a_config_alone_plans_what_its_weights_would() {
 }
 
 #[test]
-fn a_name_that_is_no_model_is_one_sentence() {
-    let error = prospect(&options("nowhere".as_ref(), GB))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("nowhere") && error.contains("config.json"),
-        "{error}"
-    );
+fn names_are_known_as_they_are_released_and_others_are_one_sentence() {
+    let released = of("openai/GPT-OSS-20B", 15 * GB);
+    assert_eq!(released.weights, of("gpt-oss-20b", 15 * GB).weights);
+    let refusal = |name: &str| {
+        prospect(&options(name.as_ref(), GB))
+            .unwrap_err()
+            .to_string()
+    };
+    let error = refusal("gpt-oss-2b");
+    assert!(error.starts_with("gpt-oss-2b: there is no such folder"));
+    assert!(error.ends_with("gpt-oss-20b, gpt-oss-120b, Seed-OSS-36B-Instruct are known"));
+    assert!(refusal("").contains("no such folder"));
+    let file = file!().rsplit('/').next().unwrap();
+    let file = folder(file).display().to_string();
+    assert!(refusal(&file).contains("config.json: cannot be read"));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::load::LoadError;
-use crate::model::{ModelConfig, is_original, read_json, released};
+use crate::model::{ModelConfig, is_original, read_json, released, released_names};
 use crate::text::{Tokenizer, TokenizerOptions, o200k_harmony};
 use crate::weights::{GgufFile, Promised, SafetensorsFolder, StorageDType, WeightSource};
 
@@ -93,13 +93,19 @@ pub(crate) fn tensors_of(path: &Path) -> Result<(ModelConfig, Box<dyn WeightSour
         let config = ModelConfig::parse(file.config(), path)?;
         return Ok((config, Box::new(file)));
     }
-    let known = path.to_str().and_then(released);
-    let (config, json) = match known.filter(|_| !path.exists()) {
-        Some(json) => {
-            let json = json?;
-            (ModelConfig::parse(&json, path)?, json)
-        }
-        None => config_of(path)?,
+    let (config, json) = if path.exists() {
+        config_of(path)?
+    } else {
+        // Perhaps with the name of who released it: openai/gpt-oss-20b.
+        let name = path.file_name().and_then(|name| name.to_str());
+        let json = name.and_then(released).ok_or_else(|| {
+            LoadError::new(format!(
+                "{}: there is no such folder, and no released model of that name; {} are known",
+                path.display(),
+                released_names().collect::<Vec<_>>().join(", ")
+            ))
+        })??;
+        (ModelConfig::parse(&json, path)?, json)
     };
     let source = match holds_weights(path) {
         true => weights_of(path, &config, &json)?,
