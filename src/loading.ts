@@ -2,7 +2,7 @@
 import { freemem } from 'node:os'
 import type { Json } from './conversation.ts'
 import type { Engine } from './engine.ts'
-import { type Prospect, prospectOf } from './machine.ts'
+import { freeMemory, type Prospect, prospectOf } from './machine.ts'
 import { checkTemplate, demoFolders, type ModelFolder, nameOf, readModelFolder } from './model.ts'
 import { type EngineOptions, type LoadProgress, openEngine, shareMemory } from './native.ts'
 import type { ModelOptions, ServeOptions } from './options.ts'
@@ -119,6 +119,11 @@ const modelSettingsOf = (options: ModelOptions): ModelSettings => ({
 export const bytesOf = (size: Size): number =>
   'bytes' in size ? size.bytes : Math.floor(size.part * (process.availableMemory?.() ?? freemem()))
 
+const memoryElsewhere = (): { memory?: number } => {
+  const memory = freeMemory()
+  return memory === undefined ? {} : { memory }
+}
+
 /** What the engine must know of a model; without its family, enough to plan it. */
 export const engineOptionsOf = (
   options: OneModel,
@@ -132,6 +137,7 @@ export const engineOptionsOf = (
   maxBatchedTokens: options.maxNumBatchedTokens,
   ...(options.kvCacheMemory === undefined ? {} : { kvCacheBytes: bytesOf(options.kvCacheMemory) }),
   pageSize: options.pageSize,
+  ...memoryElsewhere(),
   ...(options.threads === undefined ? {} : { threads: options.threads }),
   ownThreads: options.ownThreads,
   prefixCache: options.prefixCaching,

@@ -61,10 +61,15 @@ export interface Machine {
   engine: EngineFacts | { error: string }
 }
 
+/** Free memory where the engine cannot see it for itself: what it reads are Linux's files. */
+export const freeMemory = (platform: string = process.platform): number | undefined =>
+  platform === 'linux' ? undefined : process.availableMemory()
+
 const engineFacts = (): Machine['engine'] => {
   try {
     const { addon, ...found } = findAddon()
-    return { ...(JSON.parse(addon.machine()) as AddonFacts), ...found }
+    const facts = JSON.parse(addon.machine()) as AddonFacts
+    return { ...facts, freeMemory: freeMemory() ?? facts.freeMemory, ...found }
   } catch (error) {
     return { error: (error as Error).message }
   }

@@ -23,7 +23,7 @@ export interface EngineOptions {
   maxBatchedTokens: number
   kvCacheBytes?: number
   pageSize: number
-  /** Bytes to plan with where other models share this machine; absent, all that is free. */
+  /** Bytes to plan with, of several models to be parted by shareMemory; absent, all that is free. */
   memory?: number
   threads?: number
   /** Threads that no other engine of this process uses. */

@@ -257,8 +257,8 @@ pub(super) fn demand(
     (shape, demand)
 }
 
-/// Parts the free memory for engines that will be loaded one after another, bytes for each; opens their files as the
-/// loader will, so that what is wrong with any is known before the first is loaded.
+/// Parts the free memory, or what the options say there is, for engines that will be loaded one after another, bytes
+/// for each; opens their files as the loader will, so that what is wrong with any is known before the first is loaded.
 pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
     let demands = options
         .iter()
@@ -267,7 +267,9 @@ pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
             Ok(demand(one, &files.config.geometry(), files.source.as_ref()).1)
         })
         .collect::<Result<Vec<_>, LoadError>>()?;
-    let shares = memory::shares(&demands, memory::available()).map_err(LoadError::new)?;
+    let told = options.iter().find_map(|one| one.memory);
+    let available = told.unwrap_or_else(memory::available);
+    let shares = memory::shares(&demands, available).map_err(LoadError::new)?;
     for ((one, demand), share) in options.iter().zip(&demands).zip(&shares) {
         memory::plan(demand, *share)
             .map_err(|why| LoadError::new(format!("{}: {why}", one.path.display())))?;
