@@ -4,7 +4,8 @@ import { demoFolders } from '../src/model.ts'
 import { build, finished, killAll, one } from './command.ts'
 import { originalModel } from './native/original.ts'
 
-const [demo = ''] = demoFolders()
+const demos = demoFolders()
+const demo = demos.find((folder) => folder.endsWith('seed-oss-demo'))!
 let original: ReturnType<typeof originalModel>
 
 beforeAll(() => {
@@ -77,6 +78,19 @@ describe('generate', { timeout: 60_000 }, () => {
 })
 
 describe('chat', { timeout: 60_000 }, () => {
+  test.each(demos)('%s greets, in one turn as in the next', async (folder) => {
+    const flags = ['-t', '0', '-r', 'low', '--developer-message', 'Be kind.']
+    const { code, out, err } = await chat('Hello\nHello again\n', folder, ...flags)
+    expect({ code, errors: err.match(/^error.*/gm) }).toEqual({ code: 0, errors: null })
+    expect(out).toContain('\nReasoning Effort: low\nDeveloper Message: Be kind.\nUser:\nHello\n')
+    expect(out.match(/^Assistant:\n\S.*/gm)).toHaveLength(2)
+    const { out: once } = await generate(folder, '-p', 'Hello', '-r', 'low')
+    const answer = /^Assistant:\n(.+)/m.exec(
+      (await chat('Hello\n', folder, '-t', '0', '-r', 'low')).out
+    )
+    expect(once).toContain(answer![1])
+  })
+
   test('answers line by line, thought and answer under their labels', async () => {
     const { code, out } = await chat('Hello\n\nHi\n', demo, '-t', '0')
     expect(code).toBe(0)

@@ -15,6 +15,7 @@ import { size, text, toggle } from '../options/kinds.ts'
 import { readOptions, withDefaults } from '../options/read.ts'
 import { flag, inGroup, type Values } from '../options/schema.ts'
 import { VERSION } from '../version.ts'
+import { ENGINE_FLAGS } from './one-model.ts'
 
 const GROUPS = { doctor: 'What is looked at', engine: 'How it would run' }
 
@@ -26,9 +27,9 @@ const DOCTOR = {
   ),
   memory: flag('doctor', size, 'plan with so much memory, such as 16GiB; default what is free'),
   json: flag('doctor', toggle, 'print one JSON object', false),
-  dtype: inGroup('engine', SERVE.dtype),
-  maxModelLen: inGroup('engine', SERVE.maxModelLen),
-  kvCacheMemory: inGroup('engine', SERVE.kvCacheMemory),
+  dtype: ENGINE_FLAGS.dtype,
+  maxModelLen: ENGINE_FLAGS.maxModelLen,
+  kvCacheMemory: ENGINE_FLAGS.kvCacheMemory,
   maxNumSeqs: inGroup('engine', SERVE.maxNumSeqs),
   maxNumBatchedTokens: inGroup('engine', SERVE.maxNumBatchedTokens),
 } as const
