@@ -1,4 +1,4 @@
-// The one model that `generate` and `chat` talk to: flags that both have, and how it is loaded where people watch.
+// The one model that `generate` and `chat` talk to: how it is loaded where people watch, and flags that `doctor` has too.
 import { type LoadedModel, loadAll, modelsOf } from '../loading.ts'
 import { planText } from '../machine.ts'
 import { SERVE } from '../options.ts'
