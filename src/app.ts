@@ -7,8 +7,10 @@ import { isOwnHost } from './hosts.ts'
 import { keyring, OPEN_PATHS } from './routes/access.ts'
 import { chat, renderChat } from './routes/chat.ts'
 import { completions } from './routes/completions.ts'
-import { health, livez, version } from './routes/health.ts'
+import { health, livez, load, version } from './routes/health.ts'
+import { metrics } from './routes/metrics.ts'
 import { listModels, retrieveModel } from './routes/models.ts'
+import { ollamaTags, ollamaVersion } from './routes/ollama.ts'
 import { type Ask, checkServing, type House, marksOf, type Variables } from './routes/request.ts'
 import { countInput, createResponse, renderResponse } from './routes/responses.ts'
 import {
@@ -19,7 +21,9 @@ import {
   storeOf,
 } from './routes/responses/stored.ts'
 import { detokenize, tokenize } from './routes/tokenize.ts'
+import { Visits } from './routes/visits.ts'
 import type { AppSettings, Lifecycle, Log } from './served.ts'
+import { SSE_HEADERS } from './stream/sse.ts'
 
 interface Route {
   method: 'GET' | 'POST' | 'DELETE'
@@ -49,6 +53,10 @@ const ROUTES: Route[] = [
   { method: 'GET', path: '/ping', answer: health, always: true },
   { method: 'GET', path: '/livez', answer: livez, always: true },
   { method: 'GET', path: '/version', answer: version, always: true },
+  { method: 'GET', path: '/metrics', answer: metrics, always: true },
+  { method: 'GET', path: '/load', answer: load, always: true },
+  { method: 'GET', path: '/api/tags', answer: ollamaTags },
+  { method: 'GET', path: '/api/version', answer: ollamaVersion, always: true },
 ]
 
 type App = Hono<{ Variables: Variables }>
@@ -73,13 +81,18 @@ const requestIdOf = (request: Request): string => {
   return given && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString('hex')}`
 }
 
-const identify = (app: App, log: Log): void => {
+const identify = (app: App, log: Log, visits: Visits): void => {
   app.use(async (ask, next) => {
     const id = requestIdOf(ask.req.raw)
     const begun = performance.now()
     ask.set('requestId', id)
     ask.set('tenant', 0)
+    const visit = visits.begin(ask.req.path, ask.req.method)
+    ask.set('visit', visit)
     await next()
+    // A stream tells of its end itself.
+    if (ask.res.headers.get('content-type') !== SSE_HEADERS['content-type'])
+      visit.end(ask.res.status)
     ask.res.headers.set('x-request-id', id)
     log.debug('request', {
       ...marksOf(ask),
@@ -134,7 +147,9 @@ const methodsOf = (path: string): string[] => {
 
 const register = (app: App, house: House): void => {
   for (const { method, path, answer, always } of ROUTES) {
+    const handler = path.replace(/:(\w+)(\{.*\})?/, '{$1}')
     app.on(method, path, async (ask) => {
+      ask.get('visit').handler = handler
       if (!always) checkServing(house)
       return answer(house, ask)
     })
@@ -160,11 +175,12 @@ export const createApp = (
 ): App => {
   const lifecycles = [given].flat()
   const app: App = new Hono<{ Variables: Variables }>({ getPath: pathBelow(settings.rootPath) })
-  identify(app, log)
+  const visits = new Visits()
+  identify(app, log, visits)
   guardHosts(app, settings.allowedHosts)
   allowOrigins(app, settings.allowedOrigins)
   guard(app, settings.apiKeys)
-  register(app, { lifecycles, settings, log, hold, store: storeOf(settings) })
+  register(app, { lifecycles, settings, log, hold, store: storeOf(settings), visits })
   app.notFound((ask) =>
     errorResponse(
       new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })

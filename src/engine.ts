@@ -99,6 +99,8 @@ export interface StepOutput {
     reasoningTokens: number
     completionTokens: number
     error?: string
+    /** Where its time went, in seconds; absent where the engine does not say. */
+    timing?: { queued: number; prefill: number; decode: number; preemptions: number }
   }
 }
 
@@ -113,6 +115,8 @@ export interface ModelInfo {
   parameters: number
   weightBytes: number
   kvTokens: number
+  /** Tokens in a page of the cache. */
+  pageSize: number
 }
 
 export interface EngineStats {
@@ -128,6 +132,15 @@ export interface EngineStats {
   promptTokens: number
   generatedTokens: number
   steps: number
+  /** Steps by their rows: at most as many as the bound of the same index in `stepBounds`, the last those with more. */
+  stepSizes: number[]
+  stepBounds: number[]
+  /** Rows of all steps. */
+  stepRows: number
+  /** Guesses of what comes next, the tokens in them, and how many came true by their position in the guess. */
+  guesses: number
+  guessedTokens: number
+  rightGuesses: number[]
   /** Seconds since the engine thread last turned; grows when it hangs. */
   beatAge: number
   dead: string | null

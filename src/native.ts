@@ -65,6 +65,7 @@ interface NativeStep {
     error?: string
     generated: number
     reasoning: number
+    timing?: { queued: number; prefill: number; decode: number; preemptions: number }
   }
 }
 
@@ -259,6 +260,7 @@ class AddonEngine implements Engine {
         reasoningTokens: end.reasoning,
         completionTokens: end.generated,
         ...(end.error ? { error: end.error } : {}),
+        ...(end.timing ? { timing: end.timing } : {}),
       }
     return output
   }

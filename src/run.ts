@@ -1,6 +1,7 @@
 // Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
 import type { ThinkingBudget, ThoughtMarkers } from './conversation.ts'
 import type { Constraint, Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
+import { meterOf } from './run/meter.ts'
 import { type Prefill, prefillsOf } from './run/prefill.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
 
@@ -294,8 +295,10 @@ const drive = async (
     ...(leads && job.promptLogprobs !== undefined ? { promptLogprobs: job.promptLogprobs } : {}),
   }
   let finish: StepOutput['finish']
+  const journey = meterOf(job.engine).begin(request, prefill)
   for await (const output of job.engine.generate(request, leaving.signal)) {
     const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
+    journey.step(output, choice.done)
     if (output.promptLogprobs) {
       prefill.scores = output.promptLogprobs
       events.unshift(scoresEvent(index, output.promptLogprobs))
@@ -332,7 +335,10 @@ export async function* run(
   for (const [index, leaving] of leavings.entries()) {
     drive(request, index, confluence, leaving, prefills[index]!).then(
       () => confluence.close(),
-      (error: unknown) => confluence.fail(error)
+      (error: unknown) => {
+        meterOf(request.engine).refused(error)
+        confluence.fail(error)
+      }
     )
   }
   try {

@@ -72,6 +72,7 @@ export class ScriptedEngine implements Engine {
       parameters: 0,
       weightBytes: 0,
       kvTokens: maxModelLen,
+      pageSize: 16,
     }
   }
 
@@ -236,6 +237,12 @@ export class ScriptedEngine implements Engine {
       promptTokens: 0,
       generatedTokens: 0,
       steps: 0,
+      stepSizes: [0, 0],
+      stepBounds: [1],
+      stepRows: 0,
+      guesses: 0,
+      guessedTokens: 0,
+      rightGuesses: [],
       beatAge: 0,
       dead: this.dead,
     }

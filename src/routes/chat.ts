@@ -228,6 +228,7 @@ export const streamed = (
   const body = sseBody(frames, {
     keepAliveSeconds: house.settings.keepAliveSeconds,
     cancel: () => leaving.abort(),
+    ended: () => ask.get('visit').end(200),
     onError: (error) => {
       const known = asApiError(error)
       if (!known) house.log.error('stream failed', { ...marksOf(ask), error: String(error) })

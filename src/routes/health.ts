@@ -1,4 +1,4 @@
-// Whether the process lives and whether it takes work: what probes and load balancers ask, without a key.
+// Whether the process lives, takes work, and how much it has: what probes and load balancers ask.
 import type { Lifecycle } from '../served.ts'
 import { type Ask, type House, stateOf } from './request.ts'
 
@@ -30,3 +30,7 @@ export const livez = ({ lifecycles, settings }: House, ask: Ask): Response => {
 
 export const version = ({ settings }: House, ask: Ask): Response =>
   ask.json({ version: settings.version })
+
+/** Requests whose answers are not complete, as vLLM tells routers of them. */
+export const load = ({ visits }: House, ask: Ask): Response =>
+  ask.json({ server_load: visits.running })

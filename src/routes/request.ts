@@ -7,6 +7,7 @@ import type { SamplingFields } from '../protocol/sampling.ts'
 import type { AppSettings, Lifecycle, Log, ServedModel } from '../served.ts'
 import type { ResponseStore } from '../store.ts'
 import type { StoredResponse } from './responses/record.ts'
+import type { Visit, Visits } from './visits.ts'
 
 /** What app.ts hands to each route. */
 export interface House {
@@ -18,10 +19,12 @@ export interface House {
   hold: (work: Promise<void>) => void
   /** Answers that can be asked for again; undefined where none are kept. */
   store: ResponseStore<StoredResponse> | undefined
+  visits: Visits
 }
 
 export type Variables = {
   requestId: string
+  visit: Visit
   /** Which API key asks, 0 where there is none. */
   tenant: number
   /** The model it is for, once that is known. */

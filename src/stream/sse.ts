@@ -24,6 +24,8 @@ export interface SseOptions {
   onError: (error: unknown) => string
   /** Called once when the reader left or stalled; must make `frames` end. */
   cancel: () => void
+  /** Called once when `frames` have ended, however they did. */
+  ended?: () => void
 }
 
 /** Text between a source that does not wait and a reader that may. */
@@ -133,6 +135,7 @@ export const sseBody = (
       sluice.write(options.onError(error))
     } finally {
       alive.end()
+      options.ended?.()
     }
     sluice.close()
   }

@@ -110,4 +110,19 @@ pub struct Ending {
     pub generated: u32,
     /// Of these, tokens of the thought.
     pub reasoning: u32,
+    /// Where its time went; absent where it was never accepted.
+    pub timing: Option<Timing>,
+}
+
+/// Where the time of a sequence went, in seconds, and how often it gave way. What it did not reach took none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// From submission to its first step.
+    pub queued: f64,
+    /// From its first step to its first token.
+    pub prefill: f64,
+    /// From its first token to its last.
+    pub decode: f64,
+    /// Times it was preempted.
+    pub preemptions: u32,
 }

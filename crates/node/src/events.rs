@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{External, Uint32Array};
 use napi_derive::napi;
-use seed_engine::engine::{Counters, ModelFacts, Prospect};
+use seed_engine::engine::{Counters, ModelFacts, Prospect, STEP_SIZES};
 use seed_engine::request::{End, Ending, Output, RefusalKind, RefusalReason};
 use seed_engine::sampling::{Finish, Grammar, Released, TokenLogprob};
 
@@ -39,6 +39,16 @@ pub struct EndObject {
     pub error: Option<String>,
     pub generated: u32,
     pub reasoning: u32,
+    pub timing: Option<TimingObject>,
+}
+
+/// Where a sequence's time went, in seconds, and how often it gave way.
+#[napi(object)]
+pub struct TimingObject {
+    pub queued: f64,
+    pub prefill: f64,
+    pub decode: f64,
+    pub preemptions: u32,
 }
 
 /// What one step brought for one sequence.
@@ -234,6 +244,12 @@ fn end(ending: Ending) -> EndObject {
         error,
         generated: ending.generated,
         reasoning: ending.reasoning,
+        timing: ending.timing.map(|t| TimingObject {
+            queued: t.queued,
+            prefill: t.prefill,
+            decode: t.decode,
+            preemptions: t.preemptions,
+        }),
     }
 }
 
@@ -288,6 +304,14 @@ pub struct StatsObject {
     pub prompt_tokens: f64,
     pub generated_tokens: f64,
     pub steps: f64,
+    /// Steps by their rows: at most as many as the bound of the same index in `step_bounds`, last those with more.
+    pub step_sizes: Vec<f64>,
+    pub step_bounds: Vec<u32>,
+    pub step_rows: f64,
+    pub guesses: f64,
+    pub guessed_tokens: f64,
+    /// Guessed tokens that came true, by their position in the guess.
+    pub right_guesses: Vec<f64>,
     pub beat_age: f64,
     pub dead: Option<String>,
 }
@@ -308,6 +332,12 @@ impl StatsObject {
             prompt_tokens: counters.prompt_tokens as f64,
             generated_tokens: counters.generated_tokens as f64,
             steps: counters.steps as f64,
+            step_sizes: floats(&counters.step_sizes.buckets),
+            step_bounds: STEP_SIZES.map(|bound| bound as u32).to_vec(),
+            step_rows: counters.step_sizes.rows as f64,
+            guesses: counters.guesses.made as f64,
+            guessed_tokens: counters.guesses.tokens as f64,
+            right_guesses: floats(&counters.guesses.right),
             beat_age,
             dead: counters.dead.clone(),
         }
@@ -337,4 +367,8 @@ pub(crate) fn prospect_json(found: &Prospect) -> serde_json::Value {
         "plan": plan,
         "why": found.plan.as_ref().err(),
     })
+}
+
+fn floats(counts: &[u64]) -> Vec<f64> {
+    counts.iter().map(|&count| count as f64).collect()
 }

@@ -1,8 +1,36 @@
 //! One accepted sequence as the engine thread keeps it, from submission to its single end.
 
+use std::time::Instant;
+
 use super::lookup::Lookup;
-use crate::request::{End, Ending, Output, PromptLogprob};
+use crate::request::{End, Ending, Output, PromptLogprob, Timing};
 use crate::sampling::{Generation, Released};
+
+/// When a sequence reached what.
+#[derive(Debug)]
+struct Milestones {
+    submitted: Instant,
+    scheduled: Option<Instant>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    preemptions: u32,
+}
+
+impl Milestones {
+    fn timing(&self) -> Timing {
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).map_or(0.0, |(from, to)| {
+                to.saturating_duration_since(from).as_secs_f64()
+            })
+        };
+        Timing {
+            queued: between(Some(self.submitted), self.scheduled),
+            prefill: between(self.scheduled, self.first),
+            decode: between(self.first, self.last),
+            preemptions: self.preemptions,
+        }
+    }
+}
 
 /// State of a live sequence.
 pub(crate) struct Live {
@@ -17,11 +45,13 @@ pub(crate) struct Live {
     started: bool,
     /// Guesses what comes next, where that is wanted.
     lookup: Option<Lookup>,
+    milestones: Milestones,
 }
 
 impl Live {
     pub(crate) fn new(
         id: u64,
+        submitted: Instant,
         generation: Generation,
         score_only: bool,
         prompt: &[u32],
@@ -45,7 +75,24 @@ impl Live {
             prompt: if keep { prompt.to_vec() } else { Vec::new() },
             started: false,
             lookup: (speculates && !score_only).then(|| Lookup::new(prompt)),
+            milestones: Milestones {
+                submitted,
+                scheduled: None,
+                first: None,
+                last: None,
+                preemptions: 0,
+            },
         }
+    }
+
+    /// It is in a step that starts now.
+    pub(crate) fn scheduled(&mut self, now: Instant) {
+        self.milestones.scheduled.get_or_insert(now);
+    }
+
+    /// It gave its pages back.
+    pub(crate) fn preempted(&mut self) {
+        self.milestones.preemptions += 1;
     }
 
     /// Up to `most` tokens that may come next.
@@ -53,13 +100,20 @@ impl Live {
         self.lookup.as_mut().map_or(&[], |l| l.guess(most))
     }
 
-    /// Takes in what was said, and learns how much of it was guessed.
-    pub(crate) fn said(&mut self, tokens: &[u32], guesses: &[u32]) {
+    /// Takes in what was said, and learns how much of it was guessed: the tokens that were guessed right.
+    pub(crate) fn said(&mut self, tokens: &[u32], guesses: &[u32]) -> usize {
+        if !tokens.is_empty() {
+            let now = Instant::now();
+            self.milestones.first.get_or_insert(now);
+            self.milestones.last = Some(now);
+        }
+        let right = tokens.iter().zip(guesses).take_while(|(t, g)| t == g);
+        let right = right.count();
         if let Some(lookup) = &mut self.lookup {
-            let right = tokens.iter().zip(guesses).take_while(|(t, g)| t == g);
-            lookup.learn(guesses.len(), right.count());
+            lookup.learn(guesses.len(), right);
             lookup.extend(tokens);
         }
+        right
     }
 
     /// The prompt token that the logits at `position` predict, with the candidates wanted.
@@ -102,6 +156,7 @@ impl Live {
                 self.generation.generated()
             },
             reasoning: self.generation.reasoning_tokens(),
+            timing: Some(self.milestones.timing()),
         }
     }
 }

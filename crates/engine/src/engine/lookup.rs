@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// Tokens that must agree for what followed them to be a guess.
 const NGRAM: usize = 3;
 /// Longest guess.
-const LONGEST: usize = 12;
+pub(super) const LONGEST: usize = 12;
 const FIRST: usize = 4;
 /// Steps without a guess after one that was wrong from its first token, doubled each time up to the second bound.
 const REST: u32 = 2;

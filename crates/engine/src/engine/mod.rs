@@ -12,6 +12,7 @@ mod lookup;
 mod pace;
 mod prospect;
 mod row;
+mod tally;
 mod threads;
 mod turn;
 
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 pub use load::{LoadError, LoadOptions, ModelFacts, shares};
 pub use prospect::{Prospect, prospect};
+pub use tally::{Guesses, STEP_SIZES, StepSizes};
 
 use crate::request::{End, Ending, Output, RefusalKind, RefusalReason, Request};
 use crate::sampling::{Compiler, Reply};
@@ -36,7 +38,8 @@ use turn::Turn;
 pub type Sink = Box<dyn Fn(Vec<Output>) + Send>;
 
 pub(crate) enum Command {
-    Submit(Box<Request>),
+    /// With the moment it was given in.
+    Submit(Box<Request>, Instant),
     Cancel(u64),
     Shutdown,
 }
@@ -52,6 +55,10 @@ pub struct Counters {
     pub generated_tokens: u64,
     /// Steps run.
     pub steps: u64,
+    /// How many rows they had.
+    pub step_sizes: StepSizes,
+    /// What came of guesses.
+    pub guesses: Guesses,
     /// Why the engine is dead, if it is.
     pub dead: Option<String>,
 }
@@ -87,10 +94,13 @@ impl Shared {
         self.beat.store(now, Ordering::Relaxed);
     }
 
-    /// Counts the prompt rows of a step.
+    /// Counts the rows of a step.
     fn count(&self, steps: u64, step: &Step) {
         let mut counters = self.counters();
         counters.steps = steps;
+        counters
+            .step_sizes
+            .add(step.entries.iter().map(|e| e.tokens.len()).sum());
         let prompt_rows = step.entries.iter().map(|e| e.prompt_rows as u64);
         counters.prompt_tokens += prompt_rows.sum::<u64>();
     }
@@ -178,7 +188,9 @@ impl Engine {
             });
         }
         // The thread clears `live` when it ends, so a send into a closing engine must take its id back.
-        let sent = self.commands.send(Command::Submit(Box::new(request)));
+        let sent = self
+            .commands
+            .send(Command::Submit(Box::new(request), Instant::now()));
         let gone = sent.is_err() || self.counters().dead.is_some();
         if gone && self.shared.live().remove(&id) {
             return Err(dead());
@@ -249,6 +261,7 @@ fn main(mut turn: Turn, inbox: Receiver<Command>, shared: &Shared, sink: &Sink) 
                 end: End::Failed(reason.clone()),
                 generated: 0,
                 reasoning: 0,
+                timing: None,
             }),
             ..Output::default()
         })

@@ -74,7 +74,7 @@ impl Turn {
     /// Takes one message; false when told to stop.
     fn receive(&mut self, command: Command, out: &mut Vec<Output>) -> bool {
         match command {
-            Command::Submit(request) => self.admit(*request, out),
+            Command::Submit(request, submitted) => self.admit(*request, submitted, out),
             Command::Cancel(id) => {
                 if let Some(mut live) = self.live.remove(&id) {
                     self.parts.scheduler.cancel(SequenceId(id));
@@ -93,14 +93,15 @@ impl Turn {
         true
     }
 
-    fn admit(&mut self, request: Request, out: &mut Vec<Output>) {
+    fn admit(&mut self, request: Request, submitted: Instant, out: &mut Vec<Output>) {
         let id = request.id;
-        let end = match self.accept(request) {
+        let end = match self.accept(request, submitted) {
             Ok(()) => None,
             Err(reason) => Some(Ending {
                 end: End::Refused(reason),
                 generated: 0,
                 reasoning: 0,
+                timing: None,
             }),
         };
         out.push(Output {
@@ -110,7 +111,7 @@ impl Turn {
         });
     }
 
-    fn accept(&mut self, mut request: Request) -> Result<(), RefusalReason> {
+    fn accept(&mut self, mut request: Request, submitted: Instant) -> Result<(), RefusalReason> {
         let invalid = |message: String| RefusalReason {
             kind: RefusalKind::Invalid,
             message,
@@ -146,6 +147,7 @@ impl Turn {
         .map_err(|e| invalid(e.to_string()))?;
         let live = Live::new(
             request.id,
+            submitted,
             generation,
             score_only,
             &request.prompt,
@@ -179,12 +181,22 @@ impl Turn {
         self.parts.scheduler.bound_prompts(self.pace.prompt_rows());
         self.guess();
         let step = self.parts.scheduler.plan();
+        for id in &step.preempted {
+            if let Some(live) = self.live.get_mut(&id.0) {
+                live.preempted();
+            }
+        }
         if step.entries.is_empty() {
             self.parts.scheduler.commit(step, &[]);
             return;
         }
         let (batch, wants) = self.batch(&step);
         let started = Instant::now();
+        for entry in &step.entries {
+            if let Some(live) = self.live.get_mut(&entry.id.0) {
+                live.scheduled(started);
+            }
+        }
         let hidden = {
             let parts = &self.parts;
             parts
@@ -266,7 +278,8 @@ impl Turn {
             let (released, tokens, finish) = match sampled.remove(&index) {
                 Some(Ok(said)) => {
                     let tokens: Vec<u32> = said.iter().flat_map(|n| n.tokens.clone()).collect();
-                    live.said(&tokens, entry.guesses());
+                    let right = live.said(&tokens, entry.guesses());
+                    self.shared.counters().guesses.add(entry.drafted, right);
                     generated += tokens.len() as u64;
                     let mut finish = None;
                     let mut released = Vec::new();
