@@ -12,6 +12,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod elementwise;
+mod int8;
 mod level;
 mod linear;
 mod packed;
@@ -22,6 +23,7 @@ pub(crate) mod simd;
 mod tests;
 
 pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
+pub use int8::{Tiled, linear_int8};
 pub use level::Level;
 
 use rayon::prelude::*;

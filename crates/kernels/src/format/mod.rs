@@ -10,6 +10,7 @@ mod superblock;
 
 pub use blocks::BlockFormat;
 pub(crate) use plain::{MAX_STEP, Plain};
+pub(crate) use superblock::scale_and_least;
 
 use half::{bf16, f16};
 

@@ -14,16 +14,15 @@ const FINE: usize = 16;
 
 /// Six-bit scale and minimum of part `j` of eight, out of twelve bytes.
 #[inline]
-fn scale_and_least(packed: &[u8], j: usize) -> (f32, f32) {
-    let (scale, least) = if j < 4 {
+pub(crate) fn scale_and_least(packed: &[u8], j: usize) -> (u8, u8) {
+    if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
         (
             packed[j + 4] & 15 | (packed[j - 4] >> 6) << 4,
             packed[j + 4] >> 4 | (packed[j] >> 6) << 4,
         )
-    };
-    (f32::from(scale), f32::from(least))
+    }
 }
 
 /// Widens codes whose parts have scales and minima: `code(part, element of the part)`.
@@ -31,7 +30,7 @@ fn parts(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
     let (scale, least) = (half_at(block, 0), half_at(block, 2));
     for (j, out) in out.chunks_exact_mut(PART).enumerate() {
         let (s, m) = scale_and_least(&block[4..16], j);
-        let (s, m) = (scale * s, least * m);
+        let (s, m) = (scale * f32::from(s), least * f32::from(m));
         for (l, out) in out.iter_mut().enumerate() {
             *out = s * f32::from(code(j, l)) - m;
         }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod elementwise;
+mod int8;
 mod linear;
 
 use super::Level;

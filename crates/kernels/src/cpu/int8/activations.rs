@@ -1,0 +1,191 @@
+//! Activations rounded to eight bits, with what each layout's kernel needs of every block. `linear_int8` makes them once a
+//! product.
+
+use rayon::prelude::*;
+
+use super::layout::Layout;
+use super::{BLOCK, Means};
+use crate::cpu::scratch::with_scratch;
+
+/// Values that a thread rounds at least, before others are asked.
+const SERIAL: usize = 32 * 1024;
+
+/// Rounded rows `[rows, k]`.
+pub(super) struct Activations<'a> {
+    k: usize,
+    codes: &'a [i8],
+    /// `[rows, k / 32]`.
+    scales: &'a [f32],
+    /// −offset · Σ codes: `[rows, k / 32]`, for Q6K one for each 16 codes `[rows, k / 16]`.
+    starts: &'a [i32],
+    /// scale · Σ codes `[rows, k / 32]`, for layouts with minima.
+    sums: &'a [f32],
+}
+
+/// One row of them.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub codes: &'a [i8],
+    pub scales: &'a [f32],
+    pub starts: &'a [i32],
+    pub sums: &'a [f32],
+}
+
+impl Activations<'_> {
+    /// Rounds `x [rows, k]` and hands it to `work`.
+    pub(super) fn with<T>(
+        means: Means,
+        x: &[f32],
+        k: usize,
+        layout: Layout,
+        work: impl FnOnce(&Activations<'_>) -> T,
+    ) -> T {
+        let (rows, blocks) = (x.len() / k, k / BLOCK);
+        let fine = if layout == Layout::Q6K { 2 } else { 1 };
+        let offset = layout.offset();
+        let (a, b, c) = (rows * k / 4, rows * blocks, rows * blocks * fine);
+        with_scratch(a + b + b + c, |scratch| {
+            let (codes, rest) = scratch.split_at_mut(a);
+            let (scales, rest) = rest.split_at_mut(b);
+            let (sums, starts) = rest.split_at_mut(b);
+            let (codes, starts) = (as_bytes(codes), as_integers(starts));
+            let parts = x
+                .par_chunks(k)
+                .zip(codes.par_chunks_mut(k))
+                .zip(scales.par_chunks_mut(blocks))
+                .zip(sums.par_chunks_mut(blocks))
+                .zip(starts.par_chunks_mut(blocks * fine));
+            parts.with_min_len(SERIAL.div_ceil(k)).for_each(
+                |((((x, codes), scales), sums), starts)| {
+                    round_row(means, x, codes, scales, sums, starts, offset, fine);
+                },
+            );
+            work(&Activations {
+                k,
+                codes,
+                scales,
+                starts,
+                sums,
+            })
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.codes.len() / self.k
+    }
+
+    pub(super) fn row(&self, row: usize) -> Row<'_> {
+        let blocks = self.k / BLOCK;
+        let starts = self.starts.len() / self.rows();
+        Row {
+            codes: &self.codes[row * self.k..][..self.k],
+            scales: &self.scales[row * blocks..][..blocks],
+            starts: &self.starts[row * starts..][..starts],
+            sums: &self.sums[row * blocks..][..blocks],
+        }
+    }
+}
+
+fn as_bytes(floats: &mut [f32]) -> &mut [i8] {
+    // SAFETY: a float is four bytes, and any bytes are integers.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len() * 4) }
+}
+
+fn as_integers(floats: &mut [f32]) -> &mut [i32] {
+    // SAFETY: both have four bytes and the same alignment, and any bits are an integer.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
+}
+
+#[allow(clippy::too_many_arguments)] // the parts of one row
+fn round_row(
+    means: Means,
+    x: &[f32],
+    codes: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [f32],
+    starts: &mut [i32],
+    offset: i32,
+    fine: usize,
+) {
+    match means {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Means::of` found the features.
+        Means::Vnni => unsafe { round_avx512(x, codes, scales, sums, starts, offset, fine) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Means::Avx2 => unsafe { round_avx2(x, codes, scales, sums, starts, offset, fine) },
+        _ => round(x, codes, scales, sums, starts, offset, fine),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+fn round_avx512(
+    x: &[f32],
+    codes: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [f32],
+    starts: &mut [i32],
+    offset: i32,
+    fine: usize,
+) {
+    round(x, codes, scales, sums, starts, offset, fine);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn round_avx2(
+    x: &[f32],
+    codes: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [f32],
+    starts: &mut [i32],
+    offset: i32,
+    fine: usize,
+) {
+    round(x, codes, scales, sums, starts, offset, fine);
+}
+
+/// The compiler makes vectors of this where it is inlined into a function with more features.
+#[inline(always)]
+fn round(
+    x: &[f32],
+    codes: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [f32],
+    starts: &mut [i32],
+    offset: i32,
+    fine: usize,
+) {
+    let blocks = x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK));
+    for (b, (x, codes)) in blocks.enumerate() {
+        let mut most = 0f32;
+        let mut broken = false;
+        for v in x {
+            most = most.max(v.abs());
+            broken |= v.is_nan();
+        }
+        let scale = most / 127.0;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let mut halves = [0i32; 2];
+        for (half, (x, codes)) in x
+            .chunks_exact(16)
+            .zip(codes.chunks_exact_mut(16))
+            .enumerate()
+        {
+            for (code, v) in codes.iter_mut().zip(x) {
+                *code = (v * inverse).round_ties_even() as i32 as i8;
+            }
+            halves[half] = codes.iter().map(|&c| i32::from(c)).sum();
+        }
+        // What is no number stays none.
+        scales[b] = if broken { f32::NAN } else { scale };
+        sums[b] = scales[b] * (halves[0] + halves[1]) as f32;
+        if fine == 2 {
+            starts[2 * b] = -offset * halves[0];
+            starts[2 * b + 1] = -offset * halves[1];
+        } else {
+            starts[b] = -offset * (halves[0] + halves[1]);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Products of quantised weights with activations rounded to eight bits: integers inside a block, f32 across blocks.
+//! [`Tiled`] is made once at load; `seed-engine`'s matrices keep it.
+//!
+//! # Arithmetic
+//! A row of activations is cut into blocks of 32, each with the scale `max |x| / 127`. Weights are non-negative codes c
+//! with `w = scale · (c − offset)`, or `scale · c − least`. A block adds `float(Σ (c − offset) · q) · scale_w · scale_x` to an
+//! f32, blocks in order: no instruction set, batch or thread count changes a bit of it.
+//!
+//! # Layout
+//! Sixteen rows make a tile. A step is four columns of them, 64 bytes, row by row: one vector of `vpdpbusd`, which adds
+//! the products of four unsigned with four signed bytes in each of its sixteen lanes.
+
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod layout;
+mod scalar;
+mod tiling;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use self::activations::Activations;
+use self::layout::Layout;
+use super::level::Level;
+use super::scratch::Shared;
+use crate::format::Weights;
+
+/// Rows of a tile.
+const ROWS: usize = 16;
+/// Columns that share a scale of the activations.
+const BLOCK: usize = 32;
+/// Activation rows of a task.
+const COLUMNS: usize = 64;
+/// Activation rows that are rounded at once; bounds their copy.
+const ROUNDED_ROWS: usize = 512;
+/// Bytes of weights in one task, which stay in L2.
+const TASK_BYTES: usize = 192 * 1024;
+/// Multiply-adds below which a task is not worth handing to another thread.
+const SERIAL_WORK: usize = 64 * 1024;
+
+/// Which instructions multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Plain Rust.
+    Scalar,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 with VNNI.
+    Vnni,
+}
+
+impl Means {
+    pub(super) fn current() -> Self {
+        static MEANS: OnceLock<Means> = OnceLock::new();
+        *MEANS.get_or_init(|| Self::of(Level::current()))
+    }
+
+    /// The best of a level.
+    pub(super) fn of(level: Level) -> Self {
+        match level {
+            Level::Scalar => Self::Scalar,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if is_x86_feature_detected!("avx512vnni") => Self::Vnni,
+            Level::Avx2 | Level::Avx512 => Self::Avx2,
+        }
+    }
+}
+
+/// A weight matrix `[n, k]` in tiles.
+pub struct Tiled {
+    layout: Layout,
+    bytes: Vec<u8>,
+    n: usize,
+    k: usize,
+}
+
+impl std::fmt::Debug for Tiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tiled({:?} [{}, {}])", self.layout, self.n, self.k)
+    }
+}
+
+impl Tiled {
+    /// Lays out a matrix; `None` for formats and widths that have no tiles.
+    pub fn of(weights: Weights<'_>, n: usize, k: usize) -> Option<Self> {
+        let (layout, bytes) = tiling::tile(weights, n, k)?;
+        Some(Self {
+            layout,
+            bytes,
+            n,
+            k,
+        })
+    }
+
+    /// Rows (outputs).
+    pub fn rows(&self) -> usize {
+        self.n
+    }
+
+    /// Columns (inputs).
+    pub fn cols(&self) -> usize {
+        self.k
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn tile(&self, tile: usize) -> &[u8] {
+        let size = self.layout.tile_bytes(self.k);
+        &self.bytes[tile * size..][..size]
+    }
+}
+
+/// `y[m, n] = x[m, k] · W[n, k]ᵀ (+ bias[n])` with x rounded to eight bits.
+///
+/// Row i of y depends on row i of x alone, bit by bit: not on m, nor on the number of threads or the instruction set.
+pub fn linear_int8(x: &[f32], m: usize, w: &Tiled, bias: Option<&[f32]>, y: &mut [f32]) {
+    linear_by(Means::current(), x, m, w, bias, y);
+}
+
+pub(super) fn linear_by(
+    means: Means,
+    x: &[f32],
+    m: usize,
+    w: &Tiled,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let (n, k) = (w.n, w.k);
+    assert_eq!(x.len(), m * k, "linear_int8: x must be [m, k] = [{m}, {k}]");
+    assert_eq!(y.len(), m * n, "linear_int8: y must be [m, n] = [{m}, {n}]");
+    assert!(
+        bias.is_none_or(|b| b.len() == n),
+        "linear_int8: bias must be [n] = [{n}]"
+    );
+    for (x, y) in x
+        .chunks(ROUNDED_ROWS * k)
+        .zip(y.chunks_mut(ROUNDED_ROWS * n))
+    {
+        Activations::with(means, x, k, w.layout, |x| {
+            multiply(means, x, w, bias, Shared::new(y));
+        });
+    }
+}
+
+/// Cuts the product into tasks and runs them.
+fn multiply(means: Means, x: &Activations<'_>, w: &Tiled, bias: Option<&[f32]>, y: Shared<f32>) {
+    let m = x.rows();
+    let tiles = w.n.div_ceil(ROWS);
+    let balanced = tiles.div_ceil(8 * rayon::current_num_threads());
+    let each = (TASK_BYTES / w.layout.tile_bytes(w.k)).clamp(1, balanced);
+    let stripes = tiles.div_ceil(each);
+    let tasks = stripes * m.div_ceil(COLUMNS);
+    let task = |task: usize| {
+        let first = task % stripes * each;
+        let column = task / stripes * COLUMNS;
+        let columns = column..m.min(column + COLUMNS);
+        for tile in first..tiles.min(first + each) {
+            one_tile(means, x, w, tile, columns.clone(), bias, y);
+        }
+    };
+    if w.n * w.k * m < SERIAL_WORK {
+        (0..tasks).for_each(task);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
+
+/// Sixteen outputs for some rows of activations.
+fn one_tile(
+    means: Means,
+    x: &Activations<'_>,
+    w: &Tiled,
+    tile: usize,
+    columns: Range<usize>,
+    bias: Option<&[f32]>,
+    y: Shared<f32>,
+) {
+    let weights = w.tile(tile);
+    let row = tile * ROWS;
+    let count = ROWS.min(w.n - row);
+    let put = |column: usize, sums: &[f32; ROWS]| {
+        for (r, sum) in sums[..count].iter().enumerate() {
+            let value = bias.map_or(*sum, |bias| sum + bias[row + r]);
+            // SAFETY: column < m and row + r < n; each task has its own tiles or columns.
+            unsafe { *y.start().add(column * w.n + row + r) = value }
+        }
+    };
+    match means {
+        Means::Scalar => scalar::tile(w.layout, weights, x, columns, put),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Means::of` found the features; the tile and the activations have the same columns.
+        Means::Avx2 => unsafe { avx2::tile(w.layout, weights, x, columns, put) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Means::Vnni => unsafe { vnni::tile(w.layout, weights, x, columns, put) },
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => scalar::tile(w.layout, weights, x, columns, put),
+    }
+}

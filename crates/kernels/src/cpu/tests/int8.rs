@@ -1,0 +1,226 @@
+//! Properties of `cpu::linear_int8`: every instruction set gives the same bits, which are those of the formula.
+
+use super::super::int8::{Means, linear_by};
+use super::super::{BlockFormat, Tiled, Weights, linear_at};
+use super::{Level, Values, bits, on_threads};
+
+/// All that this machine can run.
+fn means() -> Vec<Means> {
+    let mut all = vec![Means::Scalar];
+    for level in [Level::Avx2, Level::Avx512] {
+        let means = Means::of(level);
+        if level <= Level::best() && !all.contains(&means) {
+            all.push(means);
+        }
+    }
+    all
+}
+
+/// A matrix in blocks, with what it means.
+struct Matrix {
+    format: Option<BlockFormat>,
+    blocks: Vec<u8>,
+    scales: Vec<u8>,
+    wide: Vec<f32>,
+}
+
+impl Matrix {
+    /// MXFP4 without a format.
+    fn new(values: &mut Values, format: Option<BlockFormat>, n: usize, k: usize) -> Self {
+        let bytes = |values: &mut Values, count: usize| -> Vec<u8> {
+            let floats = values.floats(count);
+            floats.iter().map(|v| (v * 1e6) as i64 as u8).collect()
+        };
+        let mut wide = vec![0f32; n * k];
+        let Some(format) = format else {
+            let blocks = bytes(values, n * k / 2);
+            let scales: Vec<u8> = bytes(values, n * k / 32)
+                .iter()
+                .map(|b| 118 + b % 8)
+                .collect();
+            crate::format::mxfp4::decode(&blocks, &scales, &mut wide);
+            return Self {
+                format: None,
+                blocks,
+                scales,
+                wide,
+            };
+        };
+        let blocks = match format.encode(&values.floats(n * k)) {
+            Some(blocks) => blocks,
+            None => {
+                let mut blocks = bytes(values, format.row_bytes(n * k));
+                for block in blocks.chunks_exact_mut(format.bytes()) {
+                    block[..2].copy_from_slice(&half::f16::from_f32(0.02).to_le_bytes());
+                }
+                blocks
+            }
+        };
+        format.decode(&blocks, &mut wide);
+        Self {
+            format: Some(format),
+            blocks,
+            scales: Vec::new(),
+            wide,
+        }
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        match self.format {
+            Some(format) => Weights::Blocks {
+                format,
+                bytes: &self.blocks,
+            },
+            None => Weights::Mxfp4 {
+                blocks: &self.blocks,
+                scales: &self.scales,
+            },
+        }
+    }
+}
+
+const FORMATS: [Option<BlockFormat>; 6] = [
+    None,
+    Some(BlockFormat::Q8_0),
+    Some(BlockFormat::Q4_0),
+    Some(BlockFormat::Q5_0),
+    Some(BlockFormat::Q4_K),
+    Some(BlockFormat::Q6_K),
+];
+
+/// x as eight bits mean it.
+fn rounded(x: &[f32]) -> Vec<f64> {
+    let block = |x: &[f32]| -> Vec<f64> {
+        let most = x.iter().fold(0f32, |most, v| most.max(v.abs()));
+        let scale = most / 127.0;
+        let code = |v: &f32| f64::from((v * (1.0 / scale)).round_ties_even());
+        x.iter().map(|v| code(v) * f64::from(scale)).collect()
+    };
+    x.chunks(32).flat_map(block).collect()
+}
+
+#[test]
+fn equals_the_formula_at_every_level() {
+    let mut values = Values(11);
+    for format in FORMATS {
+        for (m, n, blocks) in [(1, 16, 1), (3, 17, 2), (8, 40, 1), (13, 5, 3), (70, 33, 1)] {
+            let k = blocks * format.map_or(32, BlockFormat::elements).max(96);
+            let k = k.next_multiple_of(format.map_or(32, BlockFormat::elements));
+            let matrix = Matrix::new(&mut values, format, n, k);
+            let tiled = Tiled::of(matrix.weights(), n, k).unwrap();
+            let x = values.floats(m * k);
+            let bias = values.floats(n);
+            let mut first: Option<Vec<u32>> = None;
+            for means in means() {
+                let mut y = vec![0f32; m * n];
+                linear_by(means, &x, m, &tiled, Some(&bias), &mut y);
+                match &first {
+                    Some(first) => assert_eq!(&bits(&y), first, "{format:?} by {means:?}"),
+                    None => {
+                        let exact = rounded(&x);
+                        for (i, y) in y.iter().enumerate() {
+                            let (row, out) = (i / n, i % n);
+                            let products =
+                                exact[row * k..][..k].iter().zip(&matrix.wide[out * k..]);
+                            let (mut sum, mut size) = (f64::from(bias[out]), 0.0);
+                            for (x, w) in products {
+                                sum += x * f64::from(*w);
+                                size += (x * f64::from(*w)).abs();
+                            }
+                            let off = (f64::from(*y) - sum).abs();
+                            assert!(off <= 4e-6 * size + 1e-6, "{format:?}: {y} for {sum}");
+                        }
+                        first = Some(bits(&y));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_is_the_same_in_any_company_and_on_any_threads() {
+    let mut values = Values(12);
+    let (n, k, m) = (272, 512, 75);
+    for format in FORMATS {
+        let matrix = Matrix::new(&mut values, format, n, k);
+        let tiled = Tiled::of(matrix.weights(), n, k).unwrap();
+        let x = values.floats(m * k);
+        for means in means() {
+            let run = |x: &[f32]| {
+                let mut y = vec![0f32; x.len() / k * n];
+                linear_by(means, x, x.len() / k, &tiled, None, &mut y);
+                bits(&y)
+            };
+            let together = on_threads(3, || run(&x));
+            for row in [0, 7, 8, 63, 64, 74] {
+                let alone = on_threads(1, || run(&x[row * k..][..k]));
+                assert_eq!(
+                    alone,
+                    together[row * n..][..n],
+                    "{format:?} {means:?} row {row}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rounding_costs_less_than_a_hundredth() {
+    let mut values = Values(13);
+    let (n, k, m) = (64, 512, 4);
+    for format in FORMATS {
+        let matrix = Matrix::new(&mut values, format, n, k);
+        let tiled = Tiled::of(matrix.weights(), n, k).unwrap();
+        let x = values.floats(m * k);
+        let (mut exact, mut y) = (vec![0f32; m * n], vec![0f32; m * n]);
+        linear_at(
+            Level::current(),
+            &x,
+            m,
+            k,
+            matrix.weights(),
+            n,
+            None,
+            &mut exact,
+        );
+        linear_by(Means::current(), &x, m, &tiled, None, &mut y);
+        let square = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
+        let off = square(&mut y.iter().zip(&exact).map(|(a, b)| a - b));
+        let all = square(&mut exact.iter().copied());
+        assert!(off < 0.01 * all, "{format:?}: {off} of {all}");
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_none_and_zeros_are_zero() {
+    let mut values = Values(14);
+    let matrix = Matrix::new(&mut values, None, 16, 64);
+    let tiled = Tiled::of(matrix.weights(), 16, 64).unwrap();
+    let mut x = vec![0f32; 128];
+    x[70] = f32::NAN;
+    for means in means() {
+        let mut y = vec![1f32; 32];
+        linear_by(means, &x, 2, &tiled, None, &mut y);
+        assert!(y[..16].iter().all(|&v| v == 0.0), "{means:?}");
+        assert!(y[16..].iter().all(|v| v.is_nan()), "{means:?}");
+    }
+}
+
+#[test]
+fn other_formats_and_widths_have_no_tiles() {
+    assert!(Tiled::of(Weights::F32(&[0.0; 64]), 2, 32).is_none());
+    let bytes = vec![0u8; BlockFormat::Q5_1.row_bytes(64)];
+    let format = BlockFormat::Q5_1;
+    assert!(
+        Tiled::of(
+            Weights::Blocks {
+                format,
+                bytes: &bytes
+            },
+            2,
+            32
+        )
+        .is_none()
+    );
+}
