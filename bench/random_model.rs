@@ -145,6 +145,8 @@ pub fn open(folder: &Path, sequences: usize) -> Result<(Engine, Receiver<Vec<Out
     let options = LoadOptions {
         path: folder.to_path_buf(),
         dtype: None,
+        quantize: None,
+        rounds_activations: true,
         max_model_len: Some(1024),
         max_sequences: sequences,
         max_batched_tokens: 512,

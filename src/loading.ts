@@ -132,6 +132,8 @@ export const engineOptionsOf = (
 ): EngineOptions => ({
   path,
   dtype: options.dtype,
+  ...(options.quantize === undefined ? {} : { quantize: options.quantize }),
+  roundsActivations: options.activations !== 'float32',
   ...(options.maxModelLen === undefined ? {} : { maxModelLen: options.maxModelLen }),
   maxSequences: options.maxNumSeqs,
   maxBatchedTokens: options.maxNumBatchedTokens,

@@ -18,6 +18,10 @@ export interface EngineOptions {
   /** Folder of a Hugging Face checkpoint, or a GGUF file. */
   path: string
   dtype: 'auto' | 'bfloat16' | 'float16' | 'float32'
+  /** Blocks that plain matrices are rounded to. */
+  quantize?: string
+  /** Quantised matrices are multiplied with activations rounded to eight bits. */
+  roundsActivations: boolean
   maxModelLen?: number
   maxSequences: number
   maxBatchedTokens: number

@@ -54,6 +54,17 @@ export const PER_MODEL = {
     "type of the weights in memory; auto keeps the checkpoint's",
     'auto'
   ),
+  quantize: flag(
+    'model',
+    choice(['q8_0', 'q6_k', 'q4_k', 'q4_0', 'mxfp4']),
+    'round the weights of an unquantised checkpoint to this at load; head to q8_0, embedding and routers stay'
+  ),
+  activations: flag(
+    'model',
+    choice(['auto', 'int8', 'float32']),
+    'what quantised weights are multiplied with; auto is int8, float32 is exact and slow',
+    'auto'
+  ),
   maxModelLen: flag(
     'model',
     integer(1),

@@ -87,6 +87,7 @@ export const tinyModel = (
 export const engineOptions = (path: string, family: Family): EngineOptions => ({
   path,
   dtype: 'auto',
+  roundsActivations: true,
   maxSequences: 32,
   maxBatchedTokens: 256,
   pageSize: 16,

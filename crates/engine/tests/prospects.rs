@@ -12,6 +12,8 @@ fn options(path: &Path, memory: u64) -> LoadOptions {
     LoadOptions {
         path: path.into(),
         dtype: None,
+        quantize: None,
+        rounds_activations: false,
         max_model_len: None,
         max_sequences: 64,
         max_batched_tokens: 512,

@@ -16,6 +16,8 @@ use seed_engine::weights::StorageDType;
 pub struct EngineOptionsObject {
     pub path: String,
     pub dtype: String,
+    pub quantize: Option<String>,
+    pub rounds_activations: bool,
     pub max_model_len: Option<u32>,
     pub max_sequences: u32,
     pub max_batched_tokens: u32,
@@ -43,10 +45,20 @@ impl EngineOptionsObject {
             "float32" => Some(StorageDType::F32),
             other => return Err(format!("unknown dtype {other}")),
         };
+        let quantize = match self.quantize.as_deref() {
+            None => None,
+            Some("mxfp4") => Some(StorageDType::Mxfp4),
+            Some(name) => Some(
+                StorageDType::blocks(&name.to_uppercase())
+                    .ok_or_else(|| format!("unknown format {name}"))?,
+            ),
+        };
         let seed = <[u8; 32]>::try_from(self.seed).map_err(|_| "seed must be 32 bytes")?;
         Ok(LoadOptions {
             path: PathBuf::from(self.path),
             dtype,
+            quantize,
+            rounds_activations: self.rounds_activations,
             max_model_len: self.max_model_len.map(|n| n as usize),
             max_sequences: self.max_sequences as usize,
             max_batched_tokens: self.max_batched_tokens as usize,

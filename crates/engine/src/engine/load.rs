@@ -12,7 +12,7 @@ use crate::model::{Geometry, Model};
 use crate::sampling::Compiler;
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
 use crate::text::Tokenizer;
-use crate::weights::{Checkpoint, StorageDType, WeightError, WeightSource};
+use crate::weights::{Checkpoint, Keeping, StorageDType, WeightError, WeightSource};
 
 /// What to load and under which bounds.
 #[derive(Clone, Debug)]
@@ -21,6 +21,10 @@ pub struct LoadOptions {
     pub path: PathBuf,
     /// Converts matrices; none keeps the checkpoint's own type.
     pub dtype: Option<StorageDType>,
+    /// Blocks that plain matrices are rounded to.
+    pub quantize: Option<StorageDType>,
+    /// Quantised matrices are multiplied with activations rounded to eight bits.
+    pub rounds_activations: bool,
     /// Longest context, tokens.
     pub max_model_len: Option<usize>,
     /// Sequences running at once.
@@ -51,6 +55,17 @@ pub struct LoadOptions {
     pub stop_tokens: Vec<String>,
     /// Root of the prefix cache's hash chain, random per process.
     pub seed: [u8; 32],
+}
+
+impl LoadOptions {
+    /// How the weights are kept.
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping {
+            dtype: self.dtype,
+            quantize: self.quantize,
+            rounds: self.rounds_activations,
+        }
+    }
 }
 
 /// Why a model cannot be loaded: one sentence.
@@ -160,9 +175,14 @@ pub(crate) fn load(
         .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
     let compiler = Arc::new(compiler);
 
-    let model = config.load(&checkpoint, options.dtype, options.page_size, &mut |done| {
-        progress("loading weights", done);
-    })?;
+    let model = config.load(
+        &checkpoint,
+        options.keeping(),
+        options.page_size,
+        &mut |done| {
+            progress("loading weights", done);
+        },
+    )?;
     progress("allocating the KV cache", 0.0);
     let cache = KvStorage::new(&shape, &Device::Cpu)
         .map_err(|e| LoadError::new(format!("cannot allocate the KV cache: {e}")))?;
@@ -242,7 +262,11 @@ pub(super) fn demand(
     };
     let rows = options.max_batched_tokens as u64;
     let demand = Demand {
-        weights: weights_in_memory(source, options.dtype),
+        weights: source
+            .names()
+            .into_iter()
+            .filter_map(|name| Some(options.keeping().bytes(name, source.info(name)?)))
+            .sum(),
         page: shape.page_bytes() as u64,
         page_size: options.page_size,
         groups: groups_of(geometry),
@@ -275,25 +299,4 @@ pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
             .map_err(|why| LoadError::new(format!("{}: {why}", one.path.display())))?;
     }
     Ok(shares)
-}
-
-fn weights_in_memory(source: &dyn WeightSource, dtype: Option<StorageDType>) -> u64 {
-    let Some(dtype) = dtype else {
-        return source.total_bytes();
-    };
-    source
-        .names()
-        .into_iter()
-        .filter_map(|n| source.info(n))
-        .map(|i| {
-            let elements = i.shape.iter().product::<usize>();
-            // Packed blocks and scales stay as they are.
-            let bytes = match i.dtype.as_str() {
-                "U8" => elements,
-                "MXFP4" => StorageDType::Mxfp4.bytes(elements),
-                name => StorageDType::blocks(name).unwrap_or(dtype).bytes(elements),
-            };
-            bytes as u64
-        })
-        .sum()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::original_config::{is_original, translated};
 use super::{GptOss, GptOssConfig, Model, SeedOss, SeedOssConfig};
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Expected, StorageDType, WeightError};
+use crate::weights::{Checkpoint, Expected, Keeping, WeightError};
 
 /// Why a config cannot be used: one sentence that names the file.
 pub type ConfigError = crate::weights::WeightError;
@@ -86,19 +86,20 @@ impl ModelConfig {
     pub fn load(
         &self,
         checkpoint: &Checkpoint<'_>,
-        dtype: Option<StorageDType>,
+        keeping: impl Into<Keeping>,
         page_size: usize,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Box<dyn Model>, WeightError> {
+        let keeping = keeping.into();
         Ok(match self {
             Self::SeedOss(config) => {
                 let rank = Rank::SOLO;
                 Box::new(SeedOss::load(
-                    config, checkpoint, dtype, page_size, rank, progress,
+                    config, checkpoint, keeping, page_size, rank, progress,
                 )?)
             }
             Self::GptOss(config) => Box::new(GptOss::load(
-                config, checkpoint, dtype, page_size, progress,
+                config, checkpoint, keeping, page_size, progress,
             )?),
         })
     }

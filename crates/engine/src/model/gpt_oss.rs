@@ -17,7 +17,7 @@ use crate::ops::moe::MixtureOfExperts;
 use crate::ops::norm::RmsNorm;
 use crate::ops::rope::Rope;
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Shard, StorageDType, WeightError, WeightSource};
+use crate::weights::{Checkpoint, Keeping, Purpose, Shard, WeightError};
 
 struct Layer {
     input_norm: RmsNorm,
@@ -34,16 +34,15 @@ impl Layer {
         layer: usize,
     ) -> std::result::Result<Self, WeightError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let source = reader.checkpoint.source;
         Ok(Self {
             input_norm: reader.norm(&name("input_layernorm.weight"))?,
             attention: SelfAttention::read(reader, &name("self_attn"), (true, true), true)?,
             slides: config.slides[layer],
             post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
             moe: MixtureOfExperts {
-                router: reader.linear(&name("mlp.router"), Shard::Whole, true)?,
-                gate_up: experts(source, config, &name("mlp.experts.gate_up_proj"))?,
-                down: experts(source, config, &name("mlp.experts.down_proj"))?,
+                router: reader.exact(&name("mlp.router"))?,
+                gate_up: experts(reader, config, &name("mlp.experts.gate_up_proj"))?,
+                down: experts(reader, config, &name("mlp.experts.down_proj"))?,
                 chosen: config.chosen,
                 limit: config.limit as f32,
                 alpha: config.alpha as f32,
@@ -54,10 +53,11 @@ impl Layer {
 
 /// One linear per expert; packed blocks stay packed.
 fn experts(
-    source: &dyn WeightSource,
+    reader: &Reader<'_>,
     config: &GptOssConfig,
     stem: &str,
 ) -> std::result::Result<Vec<Linear>, WeightError> {
+    let source = reader.checkpoint.source;
     let matrices = match config.packed {
         true => source.packed_experts(stem)?,
         false => source.experts(stem)?,
@@ -68,7 +68,7 @@ fn experts(
     Ok(matrices
         .into_iter()
         .zip(biases)
-        .map(|(m, b)| Linear::new(m, b))
+        .map(|(m, b)| reader.product(m, b, Purpose::Product))
         .collect())
 }
 
@@ -85,22 +85,22 @@ pub struct GptOss {
 }
 
 impl GptOss {
-    /// Reads all weights. `dtype` converts plain matrices, packed experts stay as they are. `progress` gets 0..1.
+    /// Reads all weights; `progress` gets 0..1.
     pub fn load(
         config: &GptOssConfig,
         checkpoint: &Checkpoint<'_>,
-        dtype: Option<StorageDType>,
+        keeping: Keeping,
         page_size: usize,
         progress: &mut dyn FnMut(f32),
     ) -> std::result::Result<Self, WeightError> {
         let reader = Reader {
             checkpoint,
-            dtype,
+            keeping,
             rank: Rank::SOLO,
             eps: config.norm_eps as f32,
         };
         let table = reader.matrix("model.embed_tokens.weight", Shard::Whole)?;
-        let head = reader.matrix("lm_head.weight", Shard::Whole)?;
+        let head = reader.head("lm_head.weight")?;
         let count = config.slides.len();
         let mut layers = Vec::with_capacity(count);
         for layer in 0..count {
@@ -118,7 +118,7 @@ impl GptOss {
         Ok(Self {
             embedding: Embedding::new(table),
             norm: reader.norm("model.norm.weight")?,
-            head: Linear::new(head, None),
+            head,
             layers,
             rope: Rope::yarn(config.rope_theta, config.head_dim, &config.yarn),
             full: shape(None),

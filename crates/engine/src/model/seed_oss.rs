@@ -17,7 +17,7 @@ use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
 use crate::ops::rope::Rope;
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Expected, Shard, StorageDType, WeightError};
+use crate::weights::{Checkpoint, Expected, Keeping, Shard, WeightError};
 
 /// Geometry as config.json states it. Query width is `heads * head_dim` and need not equal `hidden`.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,26 +170,26 @@ pub struct SeedOss {
 }
 
 impl SeedOss {
-    /// Reads all weights. `dtype` converts matrices; none keeps the checkpoint's own type. `progress` gets 0..1.
+    /// Reads all weights; `progress` gets 0..1.
     pub fn load(
         config: &SeedOssConfig,
         checkpoint: &Checkpoint<'_>,
-        dtype: Option<StorageDType>,
+        keeping: Keeping,
         page_size: usize,
         rank: Rank,
         progress: &mut dyn FnMut(f32),
     ) -> std::result::Result<Self, WeightError> {
         let reader = Reader {
             checkpoint,
-            dtype,
+            keeping,
             rank,
             eps: config.norm_eps as f32,
         };
         let table = reader.matrix("model.embed_tokens.weight", Shard::Whole)?;
-        let head = match config.tied {
-            true => table.clone(),
-            false => reader.matrix("lm_head.weight", Shard::Whole)?,
-        };
+        let head = reader.head(match config.tied {
+            true => "model.embed_tokens.weight",
+            false => "lm_head.weight",
+        })?;
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             layers.push(Layer::read(&reader, config, layer)?);
@@ -198,7 +198,7 @@ impl SeedOss {
         Ok(Self {
             embedding: Embedding::new(table),
             norm: reader.norm("model.norm.weight")?,
-            head: Linear::new(head, None),
+            head,
             layers,
             rope: Rope::plain(config.rope_theta, config.head_dim),
             attention: AttentionShape {

@@ -1,7 +1,9 @@
 //! Linear layers whose weights keep their checkpoint format, each declared column-, row- or not split.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use seed_kernels::cpu;
+use seed_kernels::cpu::{self, Tiled};
 
 use super::f32s;
 use crate::weights::Matrix;
@@ -9,26 +11,60 @@ use crate::weights::Matrix;
 /// `y = x · Wᵀ + b` with `W [out, in]`.
 #[derive(Clone)]
 pub struct Linear {
-    weight: Matrix,
+    weight: Weight,
     bias: Option<Vec<f32>>,
+}
+
+#[derive(Clone)]
+enum Weight {
+    /// Multiplied in f32.
+    Plain(Matrix),
+    /// Multiplied with activations rounded to eight bits.
+    Tiled(Arc<Tiled>),
 }
 
 impl Linear {
     /// A linear from its matrix and, where the checkpoint has one, its bias `[out]`.
     pub fn new(weight: Matrix, bias: Option<Vec<f32>>) -> Self {
-        Self { weight, bias }
+        Self {
+            weight: Weight::Plain(weight),
+            bias,
+        }
+    }
+
+    /// The same with tiles in place of a quantised matrix, whose activations are rounded from then on.
+    pub fn rounded(self) -> Self {
+        let tiled = match &self.weight {
+            Weight::Plain(matrix) => Tiled::of(matrix.weights(), matrix.rows(), matrix.cols()),
+            Weight::Tiled(_) => None,
+        };
+        let (Some(tiled), Weight::Plain(matrix)) = (tiled, &self.weight) else {
+            return self;
+        };
+        matrix.release();
+        Self {
+            weight: Weight::Tiled(Arc::new(tiled)),
+            bias: self.bias,
+        }
     }
 
     /// Number of outputs.
     pub fn outputs(&self) -> usize {
-        self.weight.rows()
+        match &self.weight {
+            Weight::Plain(matrix) => matrix.rows(),
+            Weight::Tiled(tiled) => tiled.rows(),
+        }
     }
 
     /// The same on slices: `x [tokens, in]`, `y [tokens, out]`.
     pub(crate) fn multiply(&self, x: &[f32], tokens: usize, y: &mut [f32]) {
-        let (outputs, inputs) = (self.weight.rows(), self.weight.cols());
         let bias = self.bias.as_deref();
-        cpu::linear(x, tokens, inputs, self.weight.weights(), outputs, bias, y);
+        match &self.weight {
+            Weight::Plain(w) => {
+                cpu::linear(x, tokens, w.cols(), w.weights(), w.rows(), bias, y);
+            }
+            Weight::Tiled(w) => cpu::linear_int8(x, tokens, w, bias, y),
+        }
     }
 
     /// `x [tokens, in]` → `[tokens, out]`.
@@ -45,7 +81,7 @@ impl CustomOp1 for Linear {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = f32s(storage, layout, "linear")?;
         let (tokens, _) = layout.shape().dims2()?;
-        let outputs = self.weight.rows();
+        let outputs = self.outputs();
         let mut y = vec![0f32; tokens * outputs];
         self.multiply(x, tokens, &mut y);
         Ok((CpuStorage::F32(y), Shape::from((tokens, outputs))))

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use memmap2::Mmap;
-use seed_kernels::cpu::{BlockFormat, Weights};
+use memmap2::{Mmap, UncheckedAdvice};
+use rayon::prelude::*;
+use seed_kernels::cpu::{BlockFormat, Weights, encode_mxfp4};
 
 /// Element type in which a matrix is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,15 @@ impl StorageDType {
             Self::F16 | Self::Bf16 => elements * 2,
             Self::Mxfp4 => elements / 32 * 17,
             Self::Blocks(format) => format.row_bytes(elements),
+        }
+    }
+
+    /// Elements that cannot be parted.
+    pub fn block(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Mxfp4 => 32,
+            Self::Blocks(format) => format.elements(),
         }
     }
 
@@ -212,17 +222,74 @@ impl Matrix {
         }
     }
 
+    /// The elements as f32 where they are plain.
+    fn widened(&self) -> Option<Vec<f32>> {
+        match self.weights() {
+            Weights::F32(v) => Some(v.to_vec()),
+            Weights::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
+            Weights::Bf16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
+            Weights::Mxfp4 { .. } | Weights::Blocks { .. } => None,
+        }
+    }
+
+    /// A plain matrix rounded to blocks, whose rows are whole ones; blocks stay as they are, so do formats that are only
+    /// read.
+    pub fn quantised(self, dtype: StorageDType) -> Self {
+        let (rows, cols) = (self.rows, self.cols);
+        let Some(wide) = self
+            .widened()
+            .filter(|_| cols.is_multiple_of(dtype.block()))
+        else {
+            return self;
+        };
+        let each = wide.par_chunks(cols.max(1));
+        match dtype {
+            StorageDType::Mxfp4 => {
+                let (blocks, scales): (Vec<_>, Vec<_>) = each.map(encode_mxfp4).unzip();
+                Self::packed(blocks.concat(), scales.concat(), rows, cols)
+            }
+            StorageDType::Blocks(format) => {
+                let blocks: Option<Vec<Vec<u8>>> = each.map(|row| format.encode(row)).collect();
+                match blocks {
+                    Some(blocks) => Self::copied(&blocks.concat(), dtype, rows, cols),
+                    None => self,
+                }
+            }
+            _ => self,
+        }
+    }
+
+    /// Gives the pages of a mapped matrix back, which will not be read again.
+    pub(crate) fn release(&self) {
+        let advise = |map: &Mmap, range: &Range<usize>| {
+            // SAFETY: the pages are those of a read-only file and come back when they are read again.
+            let _ = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        };
+        match &self.bytes {
+            Bytes::Mapped(map, range) => advise(map, range),
+            Bytes::Mxfp4 {
+                map,
+                blocks,
+                scales,
+                scale_map,
+            } => {
+                advise(map, blocks);
+                advise(scale_map, scales);
+            }
+            _ => {}
+        }
+    }
+
     /// The same values in another element type; rounds to nearest even where it narrows. Packed blocks stay as they are.
     pub fn converted(self, dtype: StorageDType) -> Self {
         let packed = |dtype| matches!(dtype, StorageDType::Mxfp4 | StorageDType::Blocks(_));
         if self.dtype == dtype || packed(self.dtype) || packed(dtype) {
             return self;
         }
-        let wide: Vec<f32> = match self.weights() {
-            Weights::F32(v) => v.to_vec(),
-            Weights::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
-            Weights::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
-            Weights::Mxfp4 { .. } | Weights::Blocks { .. } => return self,
+        let Some(wide) = self.widened() else {
+            return self;
         };
         let bytes = match dtype {
             StorageDType::F32 => Bytes::F32(wide.into()),

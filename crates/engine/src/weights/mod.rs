@@ -4,6 +4,7 @@
 mod checkpoint;
 mod gguf;
 mod index;
+mod keeping;
 mod matrix;
 mod original;
 mod promised;
@@ -12,6 +13,8 @@ mod source;
 
 pub use checkpoint::{Checkpoint, Expected};
 pub use gguf::GgufFile;
+pub use keeping::Keeping;
+pub(crate) use keeping::Purpose;
 pub use matrix::{Matrix, StorageDType};
 pub use promised::Promised;
 pub use safetensors::SafetensorsFolder;

@@ -52,6 +52,8 @@ pub fn options(folder: PathBuf) -> LoadOptions {
     LoadOptions {
         path: folder,
         dtype: None,
+        quantize: None,
+        rounds_activations: false,
         max_model_len: Some(256),
         max_sequences: 32,
         max_batched_tokens: 64,

@@ -29,7 +29,7 @@ pub use level::Level;
 use rayon::prelude::*;
 
 use crate::format::Plain;
-pub use crate::format::{BlockFormat, Weights};
+pub use crate::format::{BlockFormat, Weights, encode_mxfp4};
 
 /// `y[m, n] = x[m, k] · W[n, k]ᵀ (+ bias[n])` in f32.
 ///

@@ -9,6 +9,7 @@ mod plain;
 mod superblock;
 
 pub use blocks::BlockFormat;
+pub use mxfp4::encode_mxfp4;
 pub(crate) use plain::{MAX_STEP, Plain};
 pub(crate) use superblock::scale_and_least;
 

@@ -45,9 +45,73 @@ pub(crate) fn decode(blocks: &[u8], scales: &[u8], out: &mut [f32]) {
     }
 }
 
+/// The nearest codes that were found for whole blocks of values, and their scales.
+pub fn encode_mxfp4(values: &[f32]) -> (Vec<u8>, Vec<u8>) {
+    let mut blocks = Vec::with_capacity(values.len() / 2);
+    let mut scales = Vec::with_capacity(values.len() / BLOCK);
+    for values in values.chunks_exact(BLOCK) {
+        let most = values.iter().fold(0f32, |most, v| most.max(v.abs()));
+        // The specification's exponent puts the largest value between 4 and 8; where it would be cut at 6, one more may lose less.
+        let exponent = i32::from((most.to_bits() >> 23) as u8) - 2;
+        let fits = [exponent, exponent + 1].map(|e| {
+            let scale = e.clamp(0, 254) as u8;
+            let unit = power(scale);
+            let codes: Vec<u8> = values.iter().map(|v| nearest(v / unit)).collect();
+            let off = |(code, v): (&u8, &f32)| (VALUES[usize::from(*code)] * unit - v).powi(2);
+            let lost: f32 = codes.iter().zip(values).map(off).sum();
+            (lost, scale, codes)
+        });
+        let [first, second] = fits;
+        let (_, scale, codes) = if second.0 < first.0 { second } else { first };
+        scales.push(scale);
+        blocks.extend(codes.chunks_exact(2).map(|pair| pair[0] | pair[1] << 4));
+    }
+    (blocks, scales)
+}
+
+/// The code whose value is nearest; the even one of two that are as near.
+fn nearest(value: f32) -> u8 {
+    let size = value.abs();
+    let code = match size {
+        s if s <= 0.25 => 0,
+        s if s < 0.75 => 1,
+        s if s <= 1.25 => 2,
+        s if s < 1.75 => 3,
+        s if s <= 2.5 => 4,
+        s if s < 3.5 => 5,
+        s if s <= 5.0 => 6,
+        _ => 7,
+    };
+    if value < 0.0 && code > 0 {
+        code | 8
+    } else {
+        code
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_codes_can_say_is_kept_and_the_rest_is_near() {
+        let exact: Vec<f32> = (0..64).map(|i| VALUES[i % 16] * 0.25).collect();
+        let (blocks, scales) = encode_mxfp4(&exact);
+        let mut back = vec![0f32; 64];
+        decode(&blocks, &scales, &mut back);
+        assert_eq!(back, exact);
+        let some: Vec<f32> = (0..32)
+            .map(|i| ((i * 37 % 64) as f32 - 31.0) * 0.01)
+            .collect();
+        let (blocks, scales) = encode_mxfp4(&some);
+        let mut back = vec![0f32; 32];
+        decode(&blocks, &scales, &mut back);
+        for (a, b) in back.iter().zip(&some) {
+            assert!((a - b).abs() <= 0.06, "{a} for {b}");
+        }
+        let (_, scales) = encode_mxfp4(&[0.0; 32]);
+        assert_eq!(scales, [0]);
+    }
 
     #[test]
     fn codes_and_scales_of_the_specification() {
