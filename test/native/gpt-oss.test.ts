@@ -115,7 +115,9 @@ const ANSWER = '<|channel|>final<|message|>'
 
 test('a used-up thinking budget ends the thought and goes on with an answer', async () => {
   const open = await generated(`${START}${THOUGHT}`, 9, false)
-  expect(open.reasoning).toBe(9)
+  // A character that has begun is finished first.
+  expect(open.reasoning).toBeGreaterThanOrEqual(9)
+  expect(open.reasoning).toBeLessThan(9 + 4)
   expect(open.text).toContain(`<|end|>${START}${ANSWER}`)
   // Tools may be called on the way, so the channel is the model's choice; it may only not think again.
   const free = await generated(`${START}${THOUGHT}`, 9, true)
