@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -12,6 +13,22 @@ from words import place, pseudo
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parent.parent / 'npm' / 'demo-models' / 'seed-oss-demo'
+NAME = 'seed-oss-demo'
+SPECIALS = ['<seed:bos>', '<seed:pad>', '<seed:eos>', '<seed:think>', '</seed:think>', '<seed:cot_budget_reflect>',
+            '</seed:cot_budget_reflect>', '<seed:tool_call>', '</seed:tool_call>']
+# Fixed text of the template, one token a piece. No piece holds a control token, and none ends inside what a caller writes.
+BOILERPLATE = [
+    'You are Doubao, a helpful AI assistant. You may call one or more functions to assist with the user query.',
+    '\n\nFunction:\ndef ', '):\n    """\n    ', '\n\n    Args:\n    - ', '\n    - ', ' (str) [必填]: ', ' (str) [选填]: ', ' (int) [必填]: ', ' (int) [选填]: ', ' (bool) [必填]: ',
+    ' (bool) [选填]: ', ' (str): ', ' (int): ', '\n\n    Returns:\n    - ', '\n\n    """', '\n    """', '\n工具调用请遵循如下格式:\n',
+    '\n<function=example_function_name>\n<parameter=example_parameter_1>value_1</parameter>\n<parameter=example_parameter_2>This is the value for the second parameter\nthat can span\nmultiple lines</parameter>\n</function>\n',
+    'You are an intelligent assistant that can answer questions in one step without the need for reasoning and thinking, that is, your thinking budget is 0. Next, please skip the thinking process and directly start answering the user\'s questions.\n',
+    'You are an intelligent assistant with reflective ability. In the process of thinking and reasoning, you need to strictly follow the thinking budget, which is ',
+    '. That is, you need to complete your thinking within ', ' tokens and start answering the user\'s questions. You will reflect on your thinking process every ',
+    ' tokens, stating how many tokens have been used and how many are left.\n',
+    'The current thinking budget is 0, so I will directly start answering the question.', 'I have exhausted my token budget, and now I will start answering the question.',
+    '<function=', '</function>', '<parameter=', '</parameter>']
+PAD, END = 1, 2
 EXHAUSTED = '\n<seed:cot_budget_reflect>I have exhausted my token budget, and now I will start answering the question.</seed:cot_budget_reflect>\n</seed:think>'
 NO_TOOLS = "I have no weather tool here, so I can't look that up."
 NO_FIT = 'None of my tools can do that.'
@@ -115,9 +132,10 @@ def draw_tools(rng, weather, count, held=False):
     return tools
 
 
-def conversation(rng, mix, longest=None):
-    """One conversation: (messages, tools, thinking budget)."""
-    system, day = system_line(rng)
+def conversation(rng, mix, today=None):
+    """One conversation: (messages, tools, thinking budget). today: the date where the prompt always has one."""
+    system, named = system_line(rng)
+    day = named or today
     r = rng.random()
     if r < mix['no_tools']:
         tools = []
@@ -132,7 +150,7 @@ def conversation(rng, mix, longest=None):
     before = None
     for _ in range(episodes):
         kinds = mix['bare'] if not tools else mix['with_weather'] if weather else mix['with_actions']
-        kind = 'date' if day and rng.random() < 0.3 else rng.choices(list(kinds), kinds.values())[0]
+        kind = 'date' if named and rng.random() < 0.3 else rng.choices(list(kinds), kinds.values())[0]
         if kind == 'action' and not actions:
             kind = 'weather'
         if kind == 'weather' and weather:
@@ -204,6 +222,44 @@ def row(rng, mix):
             at = end
     spans.append((len(prompt) + len(given), len(prompt) + len(given) + len(learned)))
     return prompt + given + learned, spans
+
+
+# What evaluate.py asks of a family: how a request is set, rendered and its reply read.
+GENERATION = {'bos_token_id': 0, 'eos_token_id': 2, 'pad_token_id': 1, 'do_sample': True, 'temperature': 0.7, 'top_p': 0.95}
+STOPS, CALL = ['<seed:eos>'], '<seed:tool_call>'
+MODES = {'thinking on': lambda rng: -1 if rng.random() < 0.7 else rng.choice([128, 512, 1024, 4096, rng.randint(1, 20000)]), 'budget 0': lambda rng: 0}
+WELL_FORMED = re.compile(r'(?:<seed:think>[^<]*</seed:think>)?\n(?:[^<\n][^<]*|<seed:tool_call>\n<function=[^<>\n]+>\n(?:<parameter=[^<>\n]+>[^<]*</parameter>\n)*</function>\n</seed:tool_call>)<seed:eos>', re.S)
+
+
+def today(_rng):
+    """The prompt has no date of its own."""
+    return None
+
+
+def asked(messages, tools, budget, _today):
+    return render([{k: v for k, v in m.items() if k != 'reasoning_content'} for m in messages], tools, budget)
+
+
+def wanted(message, _tools):
+    return call_text(message) + '<seed:eos>'
+
+
+def parted(text, budget):
+    """(thought, what people see) of a reply."""
+    if budget == 0:
+        return '', text
+    thought, _, rest = text.partition('</seed:think>')
+    return thought, rest
+
+
+def is_well_formed(text, budget):
+    return bool(WELL_FORMED.fullmatch(text)) and text.startswith('<seed:think>') == (budget != 0)
+
+
+def called(text):
+    """The name of the function a reply calls."""
+    found = re.search('<function=([^>]*)>', text)
+    return found and found.group(1)
 
 
 MIX = {

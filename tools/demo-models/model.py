@@ -1,9 +1,11 @@
 """Owns the lean SeedOss forward for training and greedy evaluation: parameter names as in transformers, f32 residual stream."""
 
+import json
 import math
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 CONFIG = {
     'architectures': ['SeedOssForCausalLM'], 'attention_bias': True, 'attention_dropout': 0.0, 'attention_out_bias': False, 'bos_token_id': 0, 'eos_token_id': 2,
@@ -32,20 +34,25 @@ def fresh(config, seed):
 
 
 def prepared(config, seed):
-    """Fresh parameters in which copying is laid out beforehand, so that training starts from it instead of finding it.
+    """Fresh parameters in which copying is laid out beforehand."""
+    half = config['head_dim'] // 2
+    return lay_out_copying(fresh(config, seed), config, seed, 1.0 / config['rope_theta'] ** (torch.arange(0, half).float() / half))
+
+
+def lay_out_copying(p, config, seed, inv):
+    """Parameters in which copying is laid out beforehand, so that training starts from it instead of finding it. inv: rotary frequencies.
 
     Layer 0: two heads that look one and two tokens back (position only, by their biases) and write that token beside the own one.
     Layer 1: heads that look for the place where the current token (and the one before it) stood before, and write what followed,
     turned by `turn`, the frame in which lm_head reads it. All of it is trained further like any other weight.
     """
-    p, g = fresh(config, seed), torch.Generator().manual_seed(seed + 1)
+    g = torch.Generator().manual_seed(seed + 1)
     h, d = config['hidden_size'], config['head_dim']
     basis = lambda: torch.linalg.qr(torch.randn(h, h, generator=g))[0]
     turn, first, second, own = basis(), basis(), basis(), basis()
     read, one, two = first[:, :d].T, second[:, :d], second[:, d:2 * d]
     half = d // 2
     a = 'model.layers.0.self_attn.'
-    inv = 1.0 / config['rope_theta'] ** (torch.arange(0, half).float() / half)
     loud = torch.zeros(half)
     loud[:6] = 8.0
     for name, rows in (('q', 2 * d), ('k', d)):
@@ -76,8 +83,22 @@ def prepared(config, seed):
     return {k: v.contiguous() for k, v in p.items()}
 
 
-def norm(x, weight):
-    return F.rms_norm(x, (x.shape[-1],), weight, 1e-6)
+def packed(p, _config):
+    """The checkpoint's tensors, all bf16."""
+    return {k: v.bfloat16().contiguous() for k, v in p.items()}
+
+
+def load(path):
+    """bf16-rounded f32 parameters of a checkpoint (averaged weights) or of a packed folder, and the config."""
+    if path.is_dir():
+        config = json.loads((path / 'config.json').read_text())
+        return {k: v.float() for k, v in load_file(path / 'model.safetensors').items()}, config
+    state = torch.load(path, weights_only=False)
+    return {k: v.bfloat16().float() for k, v in state['average'].items()}, state['config']
+
+
+def norm(x, weight, eps=1e-6):
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
 def rotate(x, cos, sin):
@@ -93,6 +114,11 @@ def angles(config, positions, dtype):
     freqs = positions[..., None].float() * inv
     both = torch.cat((freqs, freqs), -1)
     return both.cos().to(dtype), both.sin().to(dtype)
+
+
+def at(_fraction):
+    """How the forward pass is at this fraction of a training: always the same."""
+    return {}
 
 
 def forward(p, config, ids, dtype=torch.bfloat16, wanted=None, cache=None, positions=None, mask=None):
@@ -131,8 +157,9 @@ def forward(p, config, ids, dtype=torch.bfloat16, wanted=None, cache=None, posit
 
 
 @torch.no_grad()
-def generate(p, config, prompts, real_vocab, limit=140, temperature=0.0, seed=0, eos=2):
+def generate(p, config, prompts, real_vocab, limit=140, temperature=0.0, seed=0, ends=(2,), forward=None):
     """Continuations (token ids without the end token's successors) of prompts, left-padded in one batch, computed in f32."""
+    forward = forward or globals()['forward']
     g = torch.Generator().manual_seed(seed)
     b, t = len(prompts), max(map(len, prompts))
     ids, valid = torch.full((b, t), 1), torch.zeros(b, t, dtype=torch.bool)
@@ -151,7 +178,7 @@ def generate(p, config, prompts, real_vocab, limit=140, temperature=0.0, seed=0,
         for i, new in enumerate(token.tolist()):
             if not done[i]:
                 out[i].append(new)
-                done[i] = new == eos
+                done[i] = new in ends
         if all(done):
             break
         valid = torch.cat((valid, torch.ones(b, 1, dtype=torch.bool)), 1)

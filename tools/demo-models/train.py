@@ -12,9 +12,13 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 import generate
+import gpt_oss
+import harmony
 import model
 
 torch.set_num_threads(2)
+# What each family's rows and forward pass come from.
+FAMILIES = {'seed-oss': (generate, model), 'gpt-oss': (harmony, gpt_oss)}
 
 
 class Muon:
@@ -69,7 +73,8 @@ def copy_row(rng, everything, pairs, digits):
 class Rows:
     """Batches of token rows, drawn fresh, bucketed by length."""
 
-    def __init__(self, tokenizer, seed, tokens):
+    def __init__(self, family, tokenizer, seed, tokens):
+        self.family = family
         self.tokenizer, self.rng, self.budget = tokenizer, random.Random(seed), tokens
         vocab = tokenizer.get_vocab()
         self.everything = [i for i in vocab.values() if i > 8]
@@ -77,7 +82,7 @@ class Rows:
         self.digits = [vocab[c] for c in '0123456789']
 
     def conversations(self, mix, count, longest):
-        texts = [generate.row(self.rng, mix) for _ in range(count)]
+        texts = [self.family.row(self.rng, mix) for _ in range(count)]
         out = []
         for (text, spans), enc in zip(texts, self.tokenizer.encode_batch([t for t, _ in texts], add_special_tokens=False)):
             if len(enc.ids) > longest:
@@ -99,11 +104,11 @@ class Rows:
         if phase == 'copy':
             rows = [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(700)]
         elif phase == 'short':
-            rows = self.conversations(generate.SHORT, 1000, 230)
+            rows = self.conversations(self.family.SHORT, 1000, 230)
             rows += [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(90)]
         else:
-            rows = self.conversations(generate.LATE if late else generate.MIX, 500 if late else 800, 700)
-            rows += self.conversations(generate.LATE_SHORT if late else generate.SHORT, 400 if late else 250, 400)
+            rows = self.conversations(self.family.LATE if late else self.family.MIX, 500 if late else 800, 700)
+            rows += self.conversations(self.family.LATE_SHORT if late else self.family.SHORT, 400 if late else 250, 400)
             rows += [copy_row(self.rng, self.everything, self.pairs, self.digits) for _ in range(60)]
         rows.sort(key=lambda r: len(r[0]) + self.rng.random() * 12)
         batches, batch, widest = [], [], 0
@@ -138,6 +143,7 @@ def factor(f, hold):
 
 def main():
     ap = argparse.ArgumentParser()
+    ap.add_argument('--family', choices=FAMILIES, default='seed-oss')
     ap.add_argument('--out', type=Path, required=True)
     ap.add_argument('--seconds', type=float, default=3480)
     ap.add_argument('--copy-tokens', type=float, default=0.08e6)
@@ -148,14 +154,16 @@ def main():
     ap.add_argument('--batch', type=int, default=2560)
     ap.add_argument('--checkpoint', type=float, default=180)
     args = ap.parse_args()
+    family, network = FAMILIES[args.family]
     args.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer.from_file(str(generate.DEMO / 'tokenizer.json'))
-    config = model.CONFIG | {'vocab_size': tokenizer.get_vocab_size() + 13}
+    tokenizer = Tokenizer.from_file(str(family.DEMO / 'tokenizer.json'))
+    config = network.CONFIG | {'vocab_size': tokenizer.get_vocab_size() + 13}
     state_file = args.out / 'state.pt'
     state = torch.load(state_file, weights_only=False) if state_file.exists() else None
-    params = {k: v.requires_grad_() for k, v in (state['params'] if state else model.prepared(config, args.seed)).items()}
-    matrices = [v for k, v in params.items() if v.dim() == 2 and 'layers' in k]
-    rest = [v for k, v in params.items() if not (v.dim() == 2 and 'layers' in k)]
+    params = {k: v.requires_grad_() for k, v in (state['params'] if state else network.prepared(config, args.seed)).items()}
+    is_matrix = lambda k, v: v.dim() == 2 and 'layers' in k and 'router' not in k
+    matrices = [v for k, v in params.items() if is_matrix(k, v)]
+    rest = [v for k, v in params.items() if not is_matrix(k, v)]
     muon, adam = Muon(matrices), torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
     average = {k: v.detach().clone() for k, v in params.items()}
     seconds, tokens, learned, steps = 0.0, 0, 0, 0
@@ -163,7 +171,7 @@ def main():
         muon.momentum, average = state['momentum'], state['average']
         adam.load_state_dict(state['adam'])
         seconds, tokens, learned, steps = state['progress']
-    rows = Rows(tokenizer, args.seed * 1000 + steps, args.batch)
+    rows = Rows(family, tokenizer, args.seed * 1000 + steps, args.batch)
     phase, copied, began_short, saved, queue, log = ('copy' if tokens < args.copy_tokens else 'all'), tokens, None, seconds, [], []
     if state and state.get('phase') == 'short':
         phase, began_short = 'short', seconds
@@ -176,7 +184,7 @@ def main():
                 phase = 'all'
             queue = rows.chunk(phase, seconds > 0.75 * args.seconds)
         ids, wanted, targets = tensors(queue.pop())
-        logits = model.forward(params, config, ids, wanted=wanted)
+        logits = network.forward(params, config, ids, wanted=wanted, **network.at(seconds / args.seconds))
         loss = F.cross_entropy(logits, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
