@@ -65,10 +65,8 @@ def thought_at(message, effort, tools):
     if effort == 'medium':
         return thought
     if called:
-        values = [str(v) for v in message['tool_calls'][0]['function']['arguments'].values()]
-        keys = list(message['tool_calls'][0]['function']['arguments'])
-        checked = ' and '.join(f'{k} is {v}' for k, v in zip(keys, values)) or 'it needs nothing'
-        return f'{thought} Let me check: {checked}. That is right.'
+        # Written as the call will be, so that there is one way to end a value.
+        return f'{thought} Let me check: {arguments_of(message, tools)}. That is right.'
     checked = 'there is no such tool' if 'fits' in thought else 'no tool is needed' if tools else 'I have no tools'
     if thought.startswith('The tool'):
         checked = thought.split(' ', 3)[-1].rstrip('.') if thought.startswith('The tool says') else 'the tool failed'
