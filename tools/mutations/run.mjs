@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { WRONG_TURNS } from './wrong-turns.mjs'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const TARGET = join(ROOT, 'target')
-// Beneath target/, at a place that stays: cargo keeps one build of it, and git none.
-const COPY = join(TARGET, 'mutations')
+// At a place that stays, so that cargo keeps what it built of the dependencies. The target must be its own: cargo tells
+// packages by their path within the workspace and would hand the mutated crates to the next real build.
+const COPY = join(ROOT, 'target/mutations/source')
+const TARGET = join(ROOT, 'target/mutations/build')
 const BINARIES = ['golden', 'golden_gpt_oss']
 
 /** Asked where a mutated expression stands. */
