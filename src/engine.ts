@@ -23,6 +23,8 @@ export interface Sampling {
   includeStop: boolean
   /** Undefined = none; n = the chosen token and the n best. */
   logprobs?: number
+  /** These and the chosen token in place of the best, with `logprobs`. */
+  logprobTokenIds?: number[]
   badWords: number[][]
   allowedTokenIds?: number[]
   /**

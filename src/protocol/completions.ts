@@ -33,6 +33,11 @@ const refuse = (request: CompletionRequest): void => {
     )
   if (request.max_tokens === 0 && !request.echo && typeof request.prompt_logprobs !== 'number')
     throw invalid('max_tokens', `'max_tokens' may be 0 only with 'echo' or 'prompt_logprobs'`)
+  if (request.max_tokens === 0 && request.logprob_token_ids?.length)
+    throw invalid(
+      'logprob_token_ids',
+      `'logprob_token_ids' are scored where tokens are generated; set 'max_tokens' above 0`
+    )
 }
 
 export const checkCompletion = (body: { [key: string]: unknown }): CompletionRequest => {

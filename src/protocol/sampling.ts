@@ -10,6 +10,7 @@ const MAX_STOP_BYTES = 1024
 const MAX_BIASES = 1024
 export const MAX_CHOICES = 128
 export const MAX_LOGPROBS = 20
+const MAX_NAMED_LOGPROBS = 128
 /** Largest float below 2^63, which is the top of the int64 range in JSON's numbers. */
 const INT64 = 2 ** 63
 const INT32 = 2 ** 31 - 1
@@ -56,6 +57,9 @@ export const samplingFields = {
   logit_bias: z.record(z.string(), decimal(-100, 100)).nullish(),
   bad_words: z.array(stopString).max(MAX_BIASES, `must have at most ${MAX_BIASES} words`).nullish(),
   allowed_token_ids: tokenIds.nullish(),
+  logprob_token_ids: tokenIds
+    .max(MAX_NAMED_LOGPROBS, `must have at most ${MAX_NAMED_LOGPROBS} ids`)
+    .nullish(),
   skip_special_tokens: z.boolean().nullish(),
   /** Byte-level tokenizers put no spaces there, so either value is served. */
   spaces_between_special_tokens: z.boolean().nullish(),
@@ -92,7 +96,6 @@ export type SamplingFields = z.output<typeof fields>
 /** Fields we know, cannot serve, and must not ignore: the answer would not be what was asked for. */
 const REFUSED: { [field: string]: string } = {
   use_beam_search: 'Beam search',
-  logprob_token_ids: 'logprob_token_ids',
   grammar: "A grammar in GBNF (use 'structured_outputs' with a 'grammar' in Lark)",
 }
 
@@ -150,6 +153,21 @@ export const promptLogprobsOf = (request: SamplingFields): number | undefined =>
   return wanted ?? undefined
 }
 
+/** How many candidates an answer shows: those asked for, or the named ones and the chosen token, where they are more. */
+export const shownLogprobs = (
+  request: SamplingFields,
+  logprobs: number | undefined
+): number | undefined => {
+  const named = request.logprob_token_ids?.length ?? 0
+  if (named === 0) return logprobs
+  if (logprobs === undefined)
+    throw invalid(
+      'logprob_token_ids',
+      `'logprob_token_ids' names tokens for log-probabilities, which this request does not ask for; ask for those too`
+    )
+  return Math.max(logprobs, named + 1)
+}
+
 /** How one sequence is sampled: the request's word, then the model's, then OpenAI's. */
 export const samplingOf = (
   request: SamplingFields,
@@ -187,6 +205,12 @@ export const samplingOf = (
   const seed = exactSeed(request.seed)
   if (seed !== undefined) sampling.seed = seed
   if (bounds.logprobs !== undefined) sampling.logprobs = bounds.logprobs
+  if (request.logprob_token_ids?.length)
+    sampling.logprobTokenIds = withinVocabulary(
+      request.logprob_token_ids,
+      'logprob_token_ids',
+      info
+    )
   if (request.allowed_token_ids)
     sampling.allowedTokenIds = withinVocabulary(
       request.allowed_token_ids,

@@ -18,6 +18,7 @@ import {
   promptLogprobsOf,
   type SamplingFields,
   samplingOf,
+  shownLogprobs,
 } from '../protocol/sampling.ts'
 import { type Asked, askedOf } from '../protocol/shape.ts'
 import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
@@ -156,7 +157,7 @@ const plan = async (house: House, ask: Ask, request: ChatRequest, text: string):
   const { settings } = house
   const model = modelAsked(house, ask, request.model)
   const delivery = deliveryOf(request, settings)
-  const logprobs = logprobsOf(request)
+  const logprobs = shownLogprobs(request, logprobsOf(request))
   const maxTokens = maxTokensOf(request)
   const promptLogprobs = promptLogprobsOf(request)
   const rendered = kept(await render(house, model, request, text), model, request, maxTokens)

@@ -6,7 +6,13 @@ import {
   type Prompt,
   promptsOf,
 } from '../protocol/completions.ts'
-import { type Delivery, deliveryOf, promptLogprobsOf, samplingOf } from '../protocol/sampling.ts'
+import {
+  type Delivery,
+  deliveryOf,
+  promptLogprobsOf,
+  samplingOf,
+  shownLogprobs,
+} from '../protocol/sampling.ts'
 import { askedOf } from '../protocol/shape.ts'
 import { invalid } from '../errors.ts'
 import {
@@ -103,6 +109,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
   const echo = request.echo ?? false
   const asked = askedOf(request, '')
   const logprobs = request.logprobs ?? undefined
+  const shown = shownLogprobs(request, logprobs)
   const maxTokens = request.max_tokens ?? DEFAULT_MAX_TOKENS
   const scored = promptLogprobsOf(request)
   const promptLogprobs = scored ?? (echo ? logprobs : undefined)
@@ -149,7 +156,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
       tokensAsIds: delivery.tokensAsIds,
       tokenIds: delivery.tokenIds,
       bytesOf: (id) => engine.tokenBytes(id),
-      ...(logprobs === undefined ? {} : { logprobs }),
+      ...(shown === undefined ? {} : { logprobs: shown }),
     },
     head: {
       object: 'text_completion',

@@ -10,6 +10,7 @@ import {
   type ResponsesRequest,
   shortened,
 } from '../protocol/responses.ts'
+import { shownLogprobs } from '../protocol/sampling.ts'
 import { type Asked, askedOfResponse } from '../protocol/shape.ts'
 import { type Offered, offeredOf } from '../protocol/tools.ts'
 import { primed, type Run, run, type RunEvent } from '../run.ts'
@@ -144,7 +145,7 @@ interface Plan {
 const plan = async (house: House, ask: Ask, all: Told, leaving: AbortController): Promise<Plan> => {
   const { request, model, rendered, offered } = all
   const { settings, store } = house
-  const logprobs = responseLogprobsOf(request)
+  const logprobs = shownLogprobs(request, responseLogprobsOf(request))
   const maxTokens = request.max_output_tokens ?? undefined
   const job = await runOf(house, ask, model, rendered, request, { maxTokens, logprobs }).catch(
     (error: unknown) => {

@@ -167,6 +167,45 @@ test('the scores of a prompt are the same beside an answer, and streamed', async
   expect(streamed).toEqual(beside?.token_logprobs)
 })
 
+test('named tokens are scored beside the chosen one, alike in completions and chat, whole and streamed', async () => {
+  const named = [20, 230, 9, 20]
+  const asked = { temperature: 0, max_tokens: 3, return_tokens_as_token_ids: true }
+  const body = { model: 'tiny', prompt: prompt(3), ...asked }
+  const create = server.client.completions.create.bind(server.client.completions)
+  const scores = { ...body, logprobs: 0, logprob_token_ids: named, return_token_ids: true }
+  const whole = (await create(scores)).choices[0]?.logprobs
+  expect(whole?.top_logprobs).toHaveLength(3)
+  for (const [n, top] of whole!.top_logprobs!.entries()) {
+    const ids = [...named.map((id) => `token_id:${id}`), whole!.tokens![n]!]
+    expect(new Set(Object.keys(top))).toEqual(new Set(ids))
+    expect(top[whole!.tokens![n]!]).toBe(whole!.token_logprobs![n])
+  }
+  const streamed: { [token: string]: number }[] = []
+  for await (const chunk of await create({ ...scores, stream: true }))
+    streamed.push(...(chunk.choices[0]?.logprobs?.top_logprobs ?? []))
+  expect(streamed).toEqual(whole?.top_logprobs)
+  // Naming what the best are anyway gives what the best were given.
+  const best = (await create({ ...body, logprobs: 4, max_tokens: 1 })).choices[0]?.logprobs
+  const ids = Object.keys(best!.top_logprobs![0]!).map((token) => Number(token.slice(9)))
+  const again = { ...body, logprobs: 0, logprob_token_ids: ids, max_tokens: 1 }
+  expect((await create(again)).choices[0]?.logprobs?.top_logprobs).toEqual(best?.top_logprobs)
+  const talk = {
+    model: 'tiny',
+    messages: [{ role: 'user' as const, content: 'hi' }],
+    ...asked,
+    logprobs: true,
+    logprob_token_ids: named,
+  }
+  const said = (await server.client.chat.completions.create(talk)).choices[0]?.logprobs?.content
+  expect(said).toHaveLength(3)
+  for (const { token, top_logprobs } of said!) {
+    const expected = new Set([...named.map((id) => `token_id:${id}`), token])
+    expect(new Set(top_logprobs.map((one) => one.token))).toEqual(expected)
+    const order = top_logprobs.map((one) => one.logprob)
+    expect(order).toEqual(order.toSorted((a, b) => b - a))
+  }
+})
+
 test('a prompt over the context is a 400 with both numbers', async () => {
   const asked = server.client.chat.completions.create({
     model: 'tiny',

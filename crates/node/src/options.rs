@@ -129,6 +129,7 @@ pub struct SamplingObject {
     pub stop_strings: Vec<String>,
     pub include_stop: bool,
     pub logprobs: Option<u32>,
+    pub logprob_token_ids: Option<Vec<u32>>,
     pub bad_words: Vec<Vec<u32>>,
     pub allowed_token_ids: Option<Vec<u32>>,
     pub goes_on: Option<GoesOnObject>,
@@ -229,6 +230,7 @@ impl RequestObject {
                 stop_strings: s.stop_strings,
                 include_stop: s.include_stop,
                 logprobs: s.logprobs,
+                logprob_token_ids: s.logprob_token_ids.unwrap_or_default(),
                 bad_words: s.bad_words,
                 allowed_token_ids: s.allowed_token_ids,
                 goes_on: s.goes_on.map(|g| GoesOn {

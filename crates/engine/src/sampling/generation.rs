@@ -7,7 +7,7 @@ use llguidance::toktrie::SimpleVob;
 
 use super::budget::{Thought, ThoughtSpec, Wish};
 use super::constraint::{Grammar, Guide, Offer};
-use super::logprobs::{TokenLogprob, prompt_logprobs};
+use super::logprobs::{TokenLogprob, named_logprobs, prompt_logprobs};
 use super::params::{ParamError, SamplingParams};
 use super::penalties::Seen;
 use super::random::Random;
@@ -167,7 +167,10 @@ impl Generation {
         let logprob = self
             .params
             .logprobs
-            .map(|n| prompt_logprobs(&self.raw, id, n));
+            .map(|n| match &self.params.logprob_token_ids[..] {
+                [] => prompt_logprobs(&self.raw, id, n),
+                named => named_logprobs(&self.raw, id, named),
+            });
         let mut next = Next::default();
         self.accept(Chosen { id, logprob }, &mut next);
         self.follow(&mut next);

@@ -14,7 +14,7 @@ pub struct TokenLogprob {
     pub chosen: f32,
     /// 1 for the most probable token; equals share the better rank.
     pub rank: u32,
-    /// The most probable tokens, best first, with their log-probabilities.
+    /// The most probable tokens, or those that were named, best first, with their log-probabilities.
     pub top: Vec<(u32, f32)>,
 }
 
@@ -23,6 +23,21 @@ pub struct TokenLogprob {
 /// `logits` must end where the real vocabulary ends: padded rows would take part in the sum. NaN in the row makes
 /// `chosen` NaN.
 pub fn prompt_logprobs(logits: &[f32], token: u32, n: u32) -> TokenLogprob {
+    scored(logits, token, best(logits, n as usize, f32::NEG_INFINITY))
+}
+
+/// The same, listing `token` and those `named` instead of the best; all ids lie within the row.
+pub(super) fn named_logprobs(logits: &[f32], token: u32, named: &[u32]) -> TokenLogprob {
+    let mut ids = named.to_vec();
+    ids.push(token);
+    ids.sort_unstable();
+    ids.dedup();
+    let logit = |id: u32| logits.get(id as usize).map(|&logit| (id, logit));
+    scored(logits, token, ids.into_iter().filter_map(logit).collect())
+}
+
+/// `token` and its rivals with their logits, as log-probabilities.
+fn scored(logits: &[f32], token: u32, mut top: Vec<(u32, f32)>) -> TokenLogprob {
     let total = log_sum(logits);
     let score = |logit: f32| {
         let score = logit - total;
@@ -37,7 +52,6 @@ pub fn prompt_logprobs(logits: &[f32], token: u32, n: u32) -> TokenLogprob {
         .get(token as usize)
         .copied()
         .unwrap_or(f32::NEG_INFINITY);
-    let mut top = best(logits, n as usize, f32::NEG_INFINITY);
     top.sort_unstable_by(better);
     TokenLogprob {
         chosen: score(own),
@@ -86,6 +100,19 @@ mod tests {
             let better = logits.iter().filter(|&&l| l > logits[id as usize]).count();
             assert_eq!(score.rank as usize, better + 1);
         }
+    }
+
+    #[test]
+    fn named_tokens_come_with_the_chosen_one_however_unlikely() {
+        let logits = [0.0, 5.0, -9.0, f32::NEG_INFINITY, 1.0];
+        let score = named_logprobs(&logits, 4, &[3, 2, 2, 0]);
+        let ids: Vec<u32> = score.top.iter().map(|t| t.0).collect();
+        assert_eq!((ids, score.rank), (vec![4, 0, 2, 3], 2));
+        let all = prompt_logprobs(&logits, 4, 5);
+        assert_eq!(score.chosen, all.chosen);
+        assert_eq!(score.top[..3], [all.top[1], all.top[2], all.top[3]]);
+        assert_eq!(score.top[3].1, LOGPROB_FLOOR);
+        assert_eq!(named_logprobs(&logits, 0, &[0]).top.len(), 1);
     }
 
     #[test]

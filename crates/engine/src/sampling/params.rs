@@ -45,6 +45,8 @@ pub struct SamplingParams {
     pub include_stop: bool,
     /// Log-probabilities of the chosen token and this many best ones; `None` = off.
     pub logprobs: Option<u32>,
+    /// The tokens whose log-probabilities come with the chosen one's, in place of the best; empty = the best.
+    pub logprob_token_ids: Vec<u32>,
     /// Only these tokens may be sampled.
     pub allowed_token_ids: Option<Vec<u32>>,
     /// Sequences of tokens that may not appear in the output.
@@ -83,6 +85,7 @@ impl Default for SamplingParams {
             stop_strings: Vec::new(),
             include_stop: false,
             logprobs: None,
+            logprob_token_ids: Vec::new(),
             allowed_token_ids: None,
             bad_words: Vec::new(),
             goes_on: None,
@@ -165,6 +168,9 @@ impl SamplingParams {
         }
         for id in &self.stop_token_ids {
             known("stop_token_ids", *id)?;
+        }
+        for id in &self.logprob_token_ids {
+            known("logprob_token_ids", *id)?;
         }
         for word in &self.bad_words {
             ensure(!word.is_empty(), || {
