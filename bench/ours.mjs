@@ -34,6 +34,8 @@ const open = async ({ path, threads, context, sequences, guess }) => {
     threads,
     prefixCache: false,
     promptLookup: guess ?? false,
+    roundsActivations: true,
+    ownThreads: false,
     maxQueue: 64,
     maxQueuedTokens: 1e7,
     controlTokens: family.controlTokens,
