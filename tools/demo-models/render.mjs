@@ -4,7 +4,11 @@ import { gptOssTemplate } from '../../dist/families/gpt-oss/template.js'
 
 const template = gptOssTemplate({ currentDate: () => null })
 
-const toolOf = (tool) => ({ name: tool.function.name, source: JSON.stringify(tool), ...tool.function })
+const toolOf = (tool) => ({
+  name: tool.function.name,
+  source: JSON.stringify(tool),
+  ...tool.function,
+})
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { messages, tools, effort, date } = JSON.parse(line)
