@@ -270,6 +270,7 @@ impl Turn {
     ) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(step.entries.len());
         let mut generated = 0;
+        let mut guessed = Vec::new();
         for (index, entry) in step.entries.iter().enumerate() {
             let id = entry.id.0;
             let Some(live) = self.live.get_mut(&id) else {
@@ -279,7 +280,9 @@ impl Turn {
                 Some(Ok(said)) => {
                     let tokens: Vec<u32> = said.iter().flat_map(|n| n.tokens.clone()).collect();
                     let right = live.said(&tokens, entry.guesses());
-                    self.shared.counters().guesses.add(entry.drafted, right);
+                    if entry.drafted > 0 {
+                        guessed.push((entry.drafted, right));
+                    }
                     generated += tokens.len() as u64;
                     let mut finish = None;
                     let mut released = Vec::new();
@@ -317,7 +320,11 @@ impl Turn {
                 ended,
             });
         }
-        self.shared.counters().generated_tokens += generated;
+        let mut counters = self.shared.counters();
+        counters.generated_tokens += generated;
+        for (tokens, right) in guessed {
+            counters.guesses.add(tokens, right);
+        }
         outcomes
     }
 
