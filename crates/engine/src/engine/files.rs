@@ -69,7 +69,7 @@ impl ModelFiles {
     fn gguf(path: &Path, control: &[String]) -> Result<Self, LoadError> {
         let file = GgufFile::open(path)?;
         let config = ModelConfig::parse(file.config(), path)?;
-        let tokenizer = serde_json::to_vec(file.tokenizer())
+        let tokenizer = serde_json::to_vec(&file.tokenizer()?)
             .map_err(|e| e.to_string())
             .and_then(|json| {
                 Tokenizer::from_bytes(json, options(control)).map_err(|e| e.to_string())

@@ -30,7 +30,7 @@ pub struct GgufFile {
     entries: BTreeMap<String, Entry>,
     total: u64,
     config: Value,
-    tokenizer: Value,
+    metadata: Metadata,
     tokenizer_config: Value,
     generation_config: Value,
 }
@@ -74,12 +74,12 @@ impl GgufFile {
         };
         Ok(Self {
             config: facts.config()?,
-            tokenizer: facts.tokenizer()?,
             tokenizer_config: facts.tokenizer_config()?,
             generation_config: facts.generation_config(),
             path: path.to_path_buf(),
             entries,
             total,
+            metadata,
         })
     }
 
@@ -88,9 +88,14 @@ impl GgufFile {
         &self.config
     }
 
-    /// What tokenizer.json would say.
-    pub fn tokenizer(&self) -> &Value {
-        &self.tokenizer
+    /// What tokenizer.json would say; put together when asked, since planning needs none.
+    pub fn tokenizer(&self) -> Result<Value, WeightError> {
+        let facts = Facts {
+            file: &self.path,
+            metadata: &self.metadata,
+            holds: &|name| self.entries.contains_key(name),
+        };
+        facts.tokenizer()
     }
 
     /// What tokenizer_config.json would say.
