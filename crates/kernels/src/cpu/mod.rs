@@ -23,7 +23,7 @@ pub(crate) mod simd;
 mod tests;
 
 pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
-pub use int8::{Tiled, linear_int8};
+pub use int8::{Tiled, linear_int8, tiled_bytes};
 pub use level::Level;
 
 use rayon::prelude::*;

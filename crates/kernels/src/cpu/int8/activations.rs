@@ -57,7 +57,16 @@ impl Activations<'_> {
                 .zip(starts.par_chunks_mut(blocks * fine));
             parts.with_min_len(SERIAL.div_ceil(k)).for_each(
                 |((((x, codes), scales), sums), starts)| {
-                    round_row(means, x, codes, scales, sums, starts, offset, fine);
+                    Rounding {
+                        x,
+                        codes,
+                        scales,
+                        sums,
+                        starts,
+                        offset,
+                        fine: fine == 2,
+                    }
+                    .run(means);
                 },
             );
             work(&Activations {
@@ -96,96 +105,85 @@ fn as_integers(floats: &mut [f32]) -> &mut [i32] {
     unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of one row
-fn round_row(
-    means: Means,
-    x: &[f32],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    sums: &mut [f32],
-    starts: &mut [i32],
+/// One row with where its parts go.
+struct Rounding<'a> {
+    x: &'a [f32],
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
+    starts: &'a mut [i32],
     offset: i32,
-    fine: usize,
-) {
-    match means {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Means::of` found the features.
-        Means::Vnni => unsafe { round_avx512(x, codes, scales, sums, starts, offset, fine) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Means::Avx2 => unsafe { round_avx2(x, codes, scales, sums, starts, offset, fine) },
-        _ => round(x, codes, scales, sums, starts, offset, fine),
+    /// Whether each half of a block has a start.
+    fine: bool,
+}
+
+impl Rounding<'_> {
+    fn run(self, means: Means) {
+        match means {
+            // SAFETY: `Means::of` found the features.
+            #[cfg(target_arch = "x86_64")]
+            Means::Vnni => unsafe { self.avx512() },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Means::Avx2 => unsafe { self.avx2() },
+            _ => self.round(),
+        }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-fn round_avx512(
-    x: &[f32],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    sums: &mut [f32],
-    starts: &mut [i32],
-    offset: i32,
-    fine: usize,
-) {
-    round(x, codes, scales, sums, starts, offset, fine);
-}
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+    fn avx512(self) {
+        self.round();
+    }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn round_avx2(
-    x: &[f32],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    sums: &mut [f32],
-    starts: &mut [i32],
-    offset: i32,
-    fine: usize,
-) {
-    round(x, codes, scales, sums, starts, offset, fine);
-}
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2(self) {
+        self.round();
+    }
 
-/// The compiler makes vectors of this where it is inlined into a function with more features.
-#[inline(always)]
-fn round(
-    x: &[f32],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    sums: &mut [f32],
-    starts: &mut [i32],
-    offset: i32,
-    fine: usize,
-) {
-    let blocks = x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK));
-    for (b, (x, codes)) in blocks.enumerate() {
-        let mut most = 0f32;
-        let mut broken = false;
-        for v in x {
-            most = most.max(v.abs());
-            broken |= v.is_nan();
-        }
-        let scale = most / 127.0;
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        let mut halves = [0i32; 2];
-        for (half, (x, codes)) in x
-            .chunks_exact(16)
-            .zip(codes.chunks_exact_mut(16))
-            .enumerate()
-        {
-            for (code, v) in codes.iter_mut().zip(x) {
-                *code = (v * inverse).round_ties_even() as i32 as i8;
+    /// The compiler makes vectors of this where it is inlined into a function with more features.
+    #[inline(always)]
+    fn round(self) {
+        let Self {
+            x,
+            codes,
+            scales,
+            sums,
+            starts,
+            offset,
+            fine,
+        } = self;
+        let blocks = x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK));
+        for (b, (x, codes)) in blocks.enumerate() {
+            let mut most = 0f32;
+            let mut broken = false;
+            for v in x {
+                most = most.max(v.abs());
+                broken |= v.is_nan();
             }
-            halves[half] = codes.iter().map(|&c| i32::from(c)).sum();
-        }
-        // What is no number stays none.
-        scales[b] = if broken { f32::NAN } else { scale };
-        sums[b] = scales[b] * (halves[0] + halves[1]) as f32;
-        if fine == 2 {
-            starts[2 * b] = -offset * halves[0];
-            starts[2 * b + 1] = -offset * halves[1];
-        } else {
-            starts[b] = -offset * (halves[0] + halves[1]);
+            let scale = most / 127.0;
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            let mut halves = [0i32; 2];
+            for (half, (x, codes)) in x
+                .chunks_exact(16)
+                .zip(codes.chunks_exact_mut(16))
+                .enumerate()
+            {
+                for (code, v) in codes.iter_mut().zip(x) {
+                    *code = (v * inverse).round_ties_even() as i32 as i8;
+                }
+                halves[half] = codes.iter().map(|&c| i32::from(c)).sum();
+            }
+            // What is no number stays none.
+            scales[b] = if broken { f32::NAN } else { scale };
+            sums[b] = scales[b] * (halves[0] + halves[1]) as f32;
+            if fine {
+                starts[2 * b] = -offset * halves[0];
+                starts[2 * b + 1] = -offset * halves[1];
+            } else {
+                starts[b] = -offset * (halves[0] + halves[1]);
+            }
         }
     }
 }

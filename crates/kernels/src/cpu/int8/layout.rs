@@ -1,6 +1,7 @@
 //! How the blocks of a tile lie in memory. `tiling.rs` writes them, the kernels read them.
 
 use super::{BLOCK, ROWS};
+use crate::format::BlockFormat;
 
 /// Bytes of the codes of a block of a tile, by the bits of a code.
 pub(super) const NIBBLES: usize = ROWS * BLOCK / 2;
@@ -31,6 +32,18 @@ pub(super) const MXFP4_CODES: [u8; 16] =
     [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
 
 impl Layout {
+    /// That of a block format; formats with a minimum a block of 32, and five-bit superblocks, have none.
+    pub(super) fn of(format: BlockFormat) -> Option<Self> {
+        match format {
+            // Five-bit codes are octets here: exact, and rarely many.
+            BlockFormat::Q8_0 | BlockFormat::Q5_0 => Some(Self::Q8),
+            BlockFormat::Q4_0 => Some(Self::Q4),
+            BlockFormat::Q4_K => Some(Self::Q4K),
+            BlockFormat::Q6_K => Some(Self::Q6K),
+            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q5_K => None,
+        }
+    }
+
     /// Columns that belong together.
     pub(super) fn columns(self) -> usize {
         match self {

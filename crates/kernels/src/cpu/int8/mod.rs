@@ -28,7 +28,7 @@ use self::activations::Activations;
 use self::layout::Layout;
 use super::level::Level;
 use super::scratch::Shared;
-use crate::format::Weights;
+use crate::format::{BlockFormat, Weights};
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -116,6 +116,13 @@ impl Tiled {
         let size = self.layout.tile_bytes(self.k);
         &self.bytes[tile * size..][..size]
     }
+}
+
+/// Bytes that a matrix `[n, k]` of these blocks takes in tiles; `None` where it has none.
+pub fn tiled_bytes(format: BlockFormat, n: usize, k: usize) -> Option<usize> {
+    let layout = Layout::of(format)?;
+    let whole = k.is_multiple_of(layout.columns());
+    whole.then(|| n.div_ceil(ROWS) * layout.tile_bytes(k))
 }
 
 /// `y[m, n] = x[m, k] · W[n, k]ᵀ (+ bias[n])` with x rounded to eight bits.

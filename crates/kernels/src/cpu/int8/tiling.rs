@@ -10,13 +10,7 @@ use crate::format::{BlockFormat, Weights, scale_and_least};
 pub(super) fn tile(weights: Weights<'_>, n: usize, k: usize) -> Option<(Layout, Vec<u8>)> {
     let layout = match weights {
         Weights::Mxfp4 { .. } => Layout::Mxfp4,
-        Weights::Blocks { format, .. } => match format {
-            BlockFormat::Q8_0 | BlockFormat::Q5_0 => Layout::Q8,
-            BlockFormat::Q4_0 => Layout::Q4,
-            BlockFormat::Q4_K => Layout::Q4K,
-            BlockFormat::Q6_K => Layout::Q6K,
-            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q5_K => return None,
-        },
+        Weights::Blocks { format, .. } => Layout::of(format)?,
         Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => return None,
     };
     if n == 0 || k == 0 || !k.is_multiple_of(layout.columns()) {
