@@ -102,7 +102,7 @@ export const WRONG_TURNS = [
       ['scores not scaled', '(config.head_dim as f32).powf(-0.5)', '1.0'],
       [
         'no router bias',
-        'reader.exact(&name("mlp.router"))?',
+        'reader.linear(&name("mlp.router"), Shard::Whole, true)?',
         'reader.linear(&name("mlp.router"), Shard::Whole, false)?',
       ],
       ['no expert biases', 'Some(bias.to_vec())', 'None'],

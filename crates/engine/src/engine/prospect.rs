@@ -4,7 +4,7 @@
 use super::files::tensors_of;
 use super::load::{LoadError, LoadOptions, demand};
 use crate::memory::{self, MemoryPlan};
-use crate::weights::WeightSource;
+use crate::weights::{StorageDType, WeightSource};
 
 /// What a model needs, all in bytes unless named otherwise.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ fn packed(source: &dyn WeightSource) -> u64 {
             let elements = info.shape.iter().map(|&n| n as u64).product::<u64>();
             match info.dtype.as_str() {
                 "U8" => elements,
-                "MXFP4" => elements / 32 * 17,
+                "MXFP4" => StorageDType::Mxfp4.bytes(elements as usize) as u64,
                 _ => 0,
             }
         })

@@ -17,7 +17,7 @@ use crate::ops::moe::MixtureOfExperts;
 use crate::ops::norm::RmsNorm;
 use crate::ops::rope::Rope;
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Keeping, Purpose, Shard, WeightError};
+use crate::weights::{Checkpoint, Keeping, Shard, WeightError};
 
 struct Layer {
     input_norm: RmsNorm,
@@ -40,7 +40,7 @@ impl Layer {
             slides: config.slides[layer],
             post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
             moe: MixtureOfExperts {
-                router: reader.exact(&name("mlp.router"))?,
+                router: reader.linear(&name("mlp.router"), Shard::Whole, true)?,
                 gate_up: experts(reader, config, &name("mlp.experts.gate_up_proj"))?,
                 down: experts(reader, config, &name("mlp.experts.down_proj"))?,
                 chosen: config.chosen,
@@ -68,7 +68,7 @@ fn experts(
     Ok(matrices
         .into_iter()
         .zip(biases)
-        .map(|(m, b)| reader.product(m, b, Purpose::Product))
+        .map(|(m, b)| reader.product(stem, m, b))
         .collect())
 }
 
@@ -100,7 +100,7 @@ impl GptOss {
             eps: config.norm_eps as f32,
         };
         let table = reader.matrix("model.embed_tokens.weight", Shard::Whole)?;
-        let head = reader.head("lm_head.weight")?;
+        let head = reader.head(false)?;
         let count = config.slides.len();
         let mut layers = Vec::with_capacity(count);
         for layer in 0..count {

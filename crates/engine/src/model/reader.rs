@@ -3,7 +3,7 @@
 use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Keeping, Matrix, Purpose, Shard, WeightError};
+use crate::weights::{Checkpoint, Keeping, Matrix, Shard, WeightError};
 
 /// A checkpoint with how it is to be read.
 pub(super) struct Reader<'a> {
@@ -16,17 +16,12 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn matrix(&self, name: &str, shard: Shard) -> Result<Matrix, WeightError> {
         let matrix = self.checkpoint.source.matrix(name, shard)?;
-        Ok(self.keeping.keep(matrix, Purpose::Exact))
+        Ok(self.keeping.keep(name, matrix))
     }
 
-    /// A linear of a matrix, kept as its purpose lets it be.
-    pub(super) fn product(
-        &self,
-        matrix: Matrix,
-        bias: Option<Vec<f32>>,
-        purpose: Purpose,
-    ) -> Linear {
-        let linear = Linear::new(self.keeping.keep(matrix, purpose), bias);
+    /// A linear of the matrix of this name, kept as its name lets it be.
+    pub(super) fn product(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
+        let linear = Linear::new(self.keeping.keep(name, matrix), bias);
         match self.keeping.rounds {
             true => linear.rounded(),
             false => linear,
@@ -38,20 +33,15 @@ impl Reader<'_> {
         Ok(RmsNorm::new(weight, self.eps))
     }
 
-    /// The linear that makes logits.
-    pub(super) fn head(&self, name: &str) -> Result<Linear, WeightError> {
-        let matrix = self.checkpoint.source.matrix(name, Shard::Whole)?;
-        Ok(self.product(matrix, None, Purpose::Head))
-    }
-
-    /// A linear that is never rounded.
-    pub(super) fn exact(&self, name: &str) -> Result<Linear, WeightError> {
-        let weight = self.matrix(&format!("{name}.weight"), Shard::Whole)?;
-        let bias = self
-            .checkpoint
-            .source
-            .vector(&format!("{name}.bias"), Shard::Whole)?;
-        Ok(Linear::new(weight, Some(bias)))
+    /// The linear that makes logits, of the embedding's own matrix where they are tied.
+    pub(super) fn head(&self, tied: bool) -> Result<Linear, WeightError> {
+        let (name, source) = ("lm_head.weight", self.checkpoint.source);
+        let read = if tied {
+            "model.embed_tokens.weight"
+        } else {
+            name
+        };
+        Ok(self.product(name, source.matrix(read, Shard::Whole)?, None))
     }
 
     /// A linear; its bias follows the outputs, so a row-parallel one is whole (and added on rank 0 alone).
@@ -62,7 +52,8 @@ impl Reader<'_> {
         bias: bool,
     ) -> Result<Linear, WeightError> {
         let source = self.checkpoint.source;
-        let weight = source.matrix(&format!("{name}.weight"), shard)?;
+        let stored = format!("{name}.weight");
+        let weight = source.matrix(&stored, shard)?;
         let bias_shard = match shard {
             Shard::Columns { .. } => Shard::Whole,
             other => other,
@@ -72,6 +63,6 @@ impl Reader<'_> {
             true => Some(source.vector(&format!("{name}.bias"), bias_shard)?),
             false => None,
         };
-        Ok(self.product(weight, bias, Purpose::Product))
+        Ok(self.product(&stored, weight, bias))
     }
 }

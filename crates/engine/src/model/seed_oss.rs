@@ -186,10 +186,7 @@ impl SeedOss {
             eps: config.norm_eps as f32,
         };
         let table = reader.matrix("model.embed_tokens.weight", Shard::Whole)?;
-        let head = reader.head(match config.tied {
-            true => "model.embed_tokens.weight",
-            false => "lm_head.weight",
-        })?;
+        let head = reader.head(config.tied)?;
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             layers.push(Layer::read(&reader, config, layer)?);

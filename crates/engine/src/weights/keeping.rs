@@ -1,7 +1,7 @@
 //! How a model's matrices are kept in memory: as the checkpoint has them, converted, quantised, laid out for products with
 //! eight-bit activations. `model/reader.rs` asks for each matrix, the memory plan for their bytes.
 
-use seed_kernels::cpu::BlockFormat;
+use seed_kernels::cpu::{BlockFormat, tiled_bytes};
 
 use super::{Matrix, StorageDType, TensorInfo};
 
@@ -27,7 +27,7 @@ impl From<Option<StorageDType>> for Keeping {
 
 /// What a matrix is for, which decides how far it may be rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+enum Purpose {
     /// Rows are looked up, or few numbers decide much: the embedding, a router.
     Exact,
     /// Logits: eight bits at least.
@@ -67,9 +67,9 @@ impl Keeping {
             .find(|dtype| cols > 1 && cols.is_multiple_of(dtype.block()))
     }
 
-    /// The matrix as it is kept.
-    pub(crate) fn keep(&self, matrix: Matrix, purpose: Purpose) -> Matrix {
-        if let Some(target) = self.target(purpose, matrix.cols()) {
+    /// The matrix of this name as it is kept.
+    pub(crate) fn keep(&self, name: &str, matrix: Matrix) -> Matrix {
+        if let Some(target) = self.target(Purpose::of(name), matrix.cols()) {
             return matrix.quantised(target);
         }
         match self.dtype {
@@ -103,7 +103,14 @@ impl Keeping {
             _ if is_plain => self.dtype.unwrap_or(own),
             _ => own,
         };
-        kept.bytes(elements) as u64
+        let rows = elements / cols.max(1);
+        let tiled = match kept {
+            StorageDType::Blocks(format) if self.rounds && Purpose::of(name) != Purpose::Exact => {
+                tiled_bytes(format, rows, cols)
+            }
+            _ => None,
+        };
+        tiled.unwrap_or_else(|| kept.bytes(elements)) as u64
     }
 }
 
@@ -139,6 +146,14 @@ mod tests {
         assert_eq!(q4k.bytes("experts_blocks", &blocks), 4 * 10 * 3 * 16);
         let own = info("Q6_K", &[10, 512]);
         assert_eq!(q4k.bytes("model.layers.0.mlp.up_proj.weight", &own), 4200);
+        // Tiles are of sixteen rows; five-bit codes become octets in them.
+        let tiles = Keeping {
+            rounds: true,
+            ..q4k
+        };
+        let five = info("Q5_0", &[20, 64]);
+        assert_eq!(q4k.bytes("x.weight", &five), 20 * 2 * 22);
+        assert_eq!(tiles.bytes("x.weight", &five), 32 * 2 * 34);
         let f32s = Keeping::from(Some(StorageDType::F32));
         assert_eq!(f32s.bytes("lm_head.weight", &info("BF16", &[2, 8])), 64);
     }

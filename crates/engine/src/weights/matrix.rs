@@ -222,13 +222,14 @@ impl Matrix {
         }
     }
 
-    /// The elements as f32 where they are plain.
-    fn widened(&self) -> Option<Vec<f32>> {
+    /// A row of plain elements as f32; nothing of blocks.
+    fn wide_row(&self, row: usize) -> Vec<f32> {
+        let part = row * self.cols..(row + 1) * self.cols;
         match self.weights() {
-            Weights::F32(v) => Some(v.to_vec()),
-            Weights::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
-            Weights::Bf16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
-            Weights::Mxfp4 { .. } | Weights::Blocks { .. } => None,
+            Weights::F32(v) => v[part].to_vec(),
+            Weights::F16(v) => v[part].iter().map(|x| x.to_f32()).collect(),
+            Weights::Bf16(v) => v[part].iter().map(|x| x.to_f32()).collect(),
+            Weights::Mxfp4 { .. } | Weights::Blocks { .. } => Vec::new(),
         }
     }
 
@@ -236,27 +237,44 @@ impl Matrix {
     /// read.
     pub fn quantised(self, dtype: StorageDType) -> Self {
         let (rows, cols) = (self.rows, self.cols);
-        let Some(wide) = self
-            .widened()
-            .filter(|_| cols.is_multiple_of(dtype.block()))
-        else {
+        if cols == 0 || !cols.is_multiple_of(dtype.block()) || self.dtype.block() > 1 {
             return self;
-        };
-        let each = wide.par_chunks(cols.max(1));
-        match dtype {
+        }
+        let quantised = match dtype {
             StorageDType::Mxfp4 => {
-                let (blocks, scales): (Vec<_>, Vec<_>) = each.map(encode_mxfp4).unzip();
-                Self::packed(blocks.concat(), scales.concat(), rows, cols)
+                let (mut blocks, mut scales) =
+                    (vec![0; rows * cols / 2], vec![0; rows * cols / 32]);
+                let parts = blocks
+                    .par_chunks_mut(cols / 2)
+                    .zip(scales.par_chunks_mut(cols / 32));
+                parts.enumerate().for_each(|(row, (blocks, scales))| {
+                    let (codes, powers) = encode_mxfp4(&self.wide_row(row));
+                    blocks.copy_from_slice(&codes);
+                    scales.copy_from_slice(&powers);
+                });
+                Self::packed(blocks, scales, rows, cols)
             }
             StorageDType::Blocks(format) => {
-                let blocks: Option<Vec<Vec<u8>>> = each.map(|row| format.encode(row)).collect();
-                match blocks {
-                    Some(blocks) => Self::copied(&blocks.concat(), dtype, rows, cols),
-                    None => self,
+                let mut bytes = vec![0; rows * format.row_bytes(cols)];
+                let parts = bytes.par_chunks_mut(format.row_bytes(cols)).enumerate();
+                let all = parts.map(|(row, out)| {
+                    out.copy_from_slice(&format.encode(&self.wide_row(row))?);
+                    Some(())
+                });
+                if all.collect::<Option<()>>().is_none() {
+                    return self;
+                }
+                Self {
+                    bytes: Bytes::Blocks(format, bytes.into()),
+                    dtype,
+                    rows,
+                    cols,
                 }
             }
-            _ => self,
-        }
+            _ => return self,
+        };
+        self.release();
+        quantised
     }
 
     /// Gives the pages of a mapped matrix back, which will not be read again.
@@ -284,18 +302,15 @@ impl Matrix {
 
     /// The same values in another element type; rounds to nearest even where it narrows. Packed blocks stay as they are.
     pub fn converted(self, dtype: StorageDType) -> Self {
-        let packed = |dtype| matches!(dtype, StorageDType::Mxfp4 | StorageDType::Blocks(_));
-        if self.dtype == dtype || packed(self.dtype) || packed(dtype) {
+        if self.dtype == dtype || self.dtype.block() > 1 || dtype.block() > 1 {
             return self;
         }
-        let Some(wide) = self.widened() else {
-            return self;
-        };
+        let wide = (0..self.rows).flat_map(|row| self.wide_row(row));
         let bytes = match dtype {
-            StorageDType::F32 => Bytes::F32(wide.into()),
-            StorageDType::F16 => Bytes::F16(wide.iter().map(|&x| f16::from_f32(x)).collect()),
+            StorageDType::F32 => Bytes::F32(wide.collect()),
+            StorageDType::F16 => Bytes::F16(wide.map(f16::from_f32).collect()),
             StorageDType::Bf16 | StorageDType::Mxfp4 | StorageDType::Blocks(_) => {
-                Bytes::Bf16(wide.iter().map(|&x| bf16::from_f32(x)).collect())
+                Bytes::Bf16(wide.map(bf16::from_f32).collect())
             }
         };
         Self {

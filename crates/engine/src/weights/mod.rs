@@ -14,7 +14,6 @@ mod source;
 pub use checkpoint::{Checkpoint, Expected};
 pub use gguf::GgufFile;
 pub use keeping::Keeping;
-pub(crate) use keeping::Purpose;
 pub use matrix::{Matrix, StorageDType};
 pub use promised::Promised;
 pub use safetensors::SafetensorsFolder;
