@@ -21,7 +21,10 @@ const at = (file, fails, turns) =>
   turns.map(([name, find, replace]) => ({ name, file, find, replace, fails }))
 
 /** Rows of gates and ups as they come, put in another order before the activation reads them in pairs. */
-const reordered = (pairs) => `self.activate(&${pairs}.collect::<Vec<f32>>())`
+const reordered = (pairs) =>
+  `cpu::clamped_swiglu(&${pairs}.collect::<Vec<f32>>(), self.alpha, self.limit, &mut activated)`
+
+const ACTIVATION = 'cpu::clamped_swiglu(&wide, self.alpha, self.limit, &mut activated)'
 
 export const WRONG_TURNS = [
   ...at(`${ENGINE}ops/rope.rs`, BOTH, [
@@ -138,22 +141,28 @@ export const WRONG_TURNS = [
       ],
       [
         'gate and up swapped',
-        'self.activate(&wide)',
+        ACTIVATION,
         reordered('wide.chunks_exact(2).flat_map(|p| [p[1], p[0]])'),
       ],
       [
         'gate and up in halves',
-        'self.activate(&wide)',
-        reordered(`wide.chunks_exact(gate_up.outputs()).flat_map(|row| {
+        ACTIVATION,
+        reordered(`wide.chunks_exact(outputs).flat_map(|row| {
         let (gates, ups) = row.split_at(row.len() / 2);
         gates.iter().zip(ups).flat_map(|(gate, up)| [*gate, *up])
       })`),
       ],
-      ['gate not cut', 'pair[0].min(self.limit)', 'pair[0]'],
-      ['up not cut', 'pair[1].clamp(-self.limit, self.limit)', 'pair[1]'],
-      ['up cut above only', 'pair[1].clamp(-self.limit, self.limit)', 'pair[1].min(self.limit)'],
-      ['up without its one', '(up + 1.0) * gate', 'up * gate'],
-      ['slope of the gate 1', '-self.alpha * gate', '-gate'],
+      ['slope of the gate 1', ACTIVATION, ACTIVATION.replace('self.alpha', '1.0')],
+    ]
+  ),
+  ...at(
+    `${KERNELS}cpu/scalar.rs`,
+    [GPT],
+    [
+      ['gate not cut', 'if pair[0] > limit { limit } else { pair[0] }', 'pair[0]'],
+      ['up not cut', 'pair[1].clamp(-limit, limit) + 1.0', 'pair[1] + 1.0'],
+      ['up cut above only', 'pair[1].clamp(-limit, limit)', 'pair[1].min(limit)'],
+      ['up without its one', 'pair[1].clamp(-limit, limit) + 1.0', 'pair[1].clamp(-limit, limit)'],
     ]
   ),
   ...at(`${ENGINE}ops/norm.rs`, BOTH, [

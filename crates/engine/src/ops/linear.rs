@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use seed_kernels::cpu::{self, Tiled};
+use seed_kernels::cpu::{self, Group, Tiled};
 
 use super::f32s;
 use crate::weights::Matrix;
@@ -56,6 +56,14 @@ impl Linear {
         }
     }
 
+    /// Number of inputs.
+    fn inputs(&self) -> usize {
+        match &self.weight {
+            Weight::Plain(matrix) => matrix.cols(),
+            Weight::Tiled(tiled) => tiled.cols(),
+        }
+    }
+
     /// The same on slices: `x [tokens, in]`, `y [tokens, out]`.
     pub(crate) fn multiply(&self, x: &[f32], tokens: usize, y: &mut [f32]) {
         let bias = self.bias.as_deref();
@@ -64,6 +72,45 @@ impl Linear {
                 cpu::linear(x, tokens, w.cols(), w.weights(), w.rows(), bias, y);
             }
             Weight::Tiled(w) => cpu::linear_int8(x, tokens, w, bias, y),
+        }
+    }
+
+    /// Rows through one of several linears each (grouped GEMM): `y[s, out]` of rows `order[s]` of `x [tokens, in]`, or of
+    /// its rows as they are; each linear takes as many as are said beside it, one after another.
+    pub(crate) fn multiply_grouped(
+        groups: &[(&Self, usize)],
+        x: &[f32],
+        order: Option<&[u32]>,
+        y: &mut [f32],
+    ) {
+        let tiled: Option<Vec<Group<'_>>> = groups
+            .iter()
+            .map(|&(linear, rows)| match &linear.weight {
+                Weight::Tiled(weight) => Some(Group {
+                    weight,
+                    bias: linear.bias.as_deref(),
+                    rows,
+                }),
+                Weight::Plain(_) => None,
+            })
+            .collect();
+        if let Some(groups) = tiled {
+            return cpu::grouped_int8(x, order, &groups, y);
+        }
+        let (mut at, mut rest) = (0, y);
+        for &(linear, rows) in groups {
+            let inputs = linear.inputs();
+            let (y, others) = rest.split_at_mut(rows * linear.outputs());
+            match order {
+                Some(order) => {
+                    let rows = order[at..at + rows].iter();
+                    let x = rows.flat_map(|&row| &x[row as usize * inputs..][..inputs]);
+                    let x: Vec<f32> = x.copied().collect();
+                    linear.multiply(&x, x.len() / inputs, y);
+                }
+                None => linear.multiply(&x[at * inputs..][..rows * inputs], rows, y),
+            }
+            (at, rest) = (at + rows, others);
         }
     }
 

@@ -1,13 +1,18 @@
 //! Mixture of experts (gpt-oss): a router picks experts for each token, each runs a clamped SwiGLU layer.
 //!
-//! Rows are gathered by expert, so an expert's weights are read once a step. A token's experts are added in the order
+//! Rows are sorted by expert, so an expert's weights are read once a step, and all experts of a layer are one product. A
+//! token's experts are added in the order
 //! of their numbers, whoever else shares the batch, so its result does not depend on the others.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 use seed_kernels::cpu;
 
 use super::f32s;
 use super::linear::Linear;
+
+/// Values below which adding up is not worth handing to another thread.
+const SERIAL: usize = 16 * 1024;
 
 /// The experts of one layer with their router.
 pub struct MixtureOfExperts {
@@ -31,8 +36,8 @@ impl MixtureOfExperts {
         x.apply_op1_no_bwd(self)
     }
 
-    /// For each expert the tokens that chose it, with their weights: the best `chosen` logits, softmax over those.
-    fn route(&self, x: &[f32], tokens: usize) -> Vec<Vec<(usize, f32)>> {
+    /// The best `chosen` logits of each token, softmax over those.
+    fn route(&self, x: &[f32], tokens: usize) -> Routes {
         let experts = self.gate_up.len();
         let mut logits = vec![0f32; tokens * experts];
         self.router.multiply(x, tokens, &mut logits);
@@ -44,22 +49,79 @@ impl MixtureOfExperts {
             let best = logits[order[0]];
             let sum: f32 = order.iter().map(|&e| (logits[e] - best).exp()).sum();
             for expert in order {
-                rows[expert].push((token, (logits[expert] - best).exp() / sum));
+                rows[expert].push((token as u32, (logits[expert] - best).exp() / sum));
             }
         }
-        rows
+        Routes::new(rows, tokens, self.chosen)
     }
 
-    /// `(up + 1) * gate * sigmoid(alpha * gate)`, gate cut above the limit, up on both sides.
-    fn activate(&self, gate_up: &[f32]) -> Vec<f32> {
-        gate_up
-            .chunks_exact(2)
-            .map(|pair| {
-                let gate = pair[0].min(self.limit);
-                let up = pair[1].clamp(-self.limit, self.limit);
-                (up + 1.0) * gate / (1.0 + (-self.alpha * gate).exp())
-            })
-            .collect()
+    /// The experts' layers on the rows that chose them: `[slots, hidden]`.
+    fn experts(&self, x: &[f32], routes: &Routes, hidden: usize) -> Vec<f32> {
+        let groups = |linears| routes.groups(linears);
+        let slots = routes.order.len();
+        let outputs = self.gate_up[0].outputs();
+        let mut wide = vec![0f32; slots * outputs];
+        Linear::multiply_grouped(&groups(&self.gate_up), x, Some(&routes.order), &mut wide);
+        let mut activated = vec![0f32; slots * outputs / 2];
+        cpu::clamped_swiglu(&wide, self.alpha, self.limit, &mut activated);
+        let mut narrow = vec![0f32; slots * hidden];
+        Linear::multiply_grouped(&groups(&self.down), &activated, None, &mut narrow);
+        narrow
+    }
+}
+
+/// Which rows go to which experts. A slot is a row of one expert; slots are sorted by expert, then by token.
+struct Routes {
+    /// Of each expert how many rows it has.
+    rows: Vec<usize>,
+    /// Of each slot its token.
+    order: Vec<u32>,
+    /// Of each token its slots with their weights `[tokens, chosen]`, experts in order.
+    slots: Vec<(usize, f32)>,
+    chosen: usize,
+}
+
+impl Routes {
+    /// From the tokens of each expert with their weights.
+    fn new(experts: Vec<Vec<(u32, f32)>>, tokens: usize, chosen: usize) -> Self {
+        let mut order = Vec::with_capacity(tokens * chosen);
+        let mut slots = vec![(0, 0.0); tokens * chosen];
+        let mut filled = vec![0; tokens];
+        for &(token, weight) in experts.iter().flatten() {
+            let at = token as usize;
+            slots[at * chosen + filled[at]] = (order.len(), weight);
+            filled[at] += 1;
+            order.push(token);
+        }
+        Self {
+            rows: experts.iter().map(Vec::len).collect(),
+            order,
+            slots,
+            chosen,
+        }
+    }
+
+    /// The experts that have rows, with how many.
+    fn groups<'a>(&self, linears: &'a [Linear]) -> Vec<(&'a Linear, usize)> {
+        let all = linears.iter().zip(self.rows.iter().copied());
+        all.filter(|&(_, rows)| rows > 0).collect()
+    }
+
+    /// The weighted sum of each token's slots.
+    fn combine(&self, narrow: &[f32], hidden: usize, out: &mut [f32]) {
+        let tokens = out
+            .par_chunks_mut(hidden)
+            .zip(self.slots.par_chunks(self.chosen));
+        tokens
+            .with_min_len(SERIAL.div_ceil(hidden))
+            .for_each(|(out, slots)| {
+                for &(slot, weight) in slots {
+                    let row = &narrow[slot * hidden..][..hidden];
+                    for (out, v) in out.iter_mut().zip(row) {
+                        *out += v * weight;
+                    }
+                }
+            });
     }
 }
 
@@ -72,26 +134,9 @@ impl CustomOp1 for MixtureOfExperts {
         let x = f32s(storage, layout, "moe")?;
         let (tokens, hidden) = layout.shape().dims2()?;
         let mut out = vec![0f32; tokens * hidden];
-        for (expert, rows) in self.route(x, tokens).into_iter().enumerate() {
-            if rows.is_empty() {
-                continue;
-            }
-            let gathered: Vec<f32> = rows
-                .iter()
-                .flat_map(|&(token, _)| &x[token * hidden..(token + 1) * hidden])
-                .copied()
-                .collect();
-            let (gate_up, down) = (&self.gate_up[expert], &self.down[expert]);
-            let mut wide = vec![0f32; rows.len() * gate_up.outputs()];
-            gate_up.multiply(&gathered, rows.len(), &mut wide);
-            let activated = self.activate(&wide);
-            let mut narrow = vec![0f32; rows.len() * hidden];
-            down.multiply(&activated, rows.len(), &mut narrow);
-            for (&(token, weight), row) in rows.iter().zip(narrow.chunks_exact(hidden)) {
-                let out = &mut out[token * hidden..(token + 1) * hidden];
-                let scaled: Vec<f32> = row.iter().map(|v| v * weight).collect();
-                cpu::add(out, &scaled);
-            }
+        if tokens > 0 {
+            let routes = self.route(x, tokens);
+            routes.combine(&self.experts(x, &routes, hidden), hidden, &mut out);
         }
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }

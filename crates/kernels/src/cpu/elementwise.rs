@@ -128,6 +128,38 @@ impl Kernel for SiluMul<'_> {
     }
 }
 
+struct ClampedSwiGlu<'a> {
+    /// `[out, 2]`
+    x: &'a [f32],
+    alpha: f32,
+    limit: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for ClampedSwiGlu<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let len = self.out.len();
+        for at in (0..len).step_by(S::LANES) {
+            let (mut gate, mut up) = ([0f32; 16], [0f32; 16]);
+            let pairs = self.x[2 * at..2 * len.min(at + S::LANES)].chunks_exact(2);
+            for ((pair, gate), up) in pairs.zip(&mut gate).zip(&mut up) {
+                (*gate, *up) = scalar::clamped(pair, self.limit);
+            }
+            // SAFETY: a vector has at most sixteen lanes; `out` has `len` elements.
+            unsafe {
+                let (gate, up) = (S::load(gate.as_ptr()), S::load(up.as_ptr()));
+                let below = S::splat(1.0).add(exp(S::splat(-self.alpha).mul(gate)));
+                store(
+                    gate.div(below).mul(up),
+                    self.out.as_mut_ptr().add(at),
+                    len - at,
+                );
+            }
+        }
+    }
+}
+
 struct Rope<'a> {
     /// `[tokens, heads, head_dim]`
     x: &'a mut [f32],
@@ -206,6 +238,24 @@ pub(super) fn silu_mul(level: Level, gate: &[f32], up: &[f32], out: &mut [f32]) 
             Level::Scalar => scalar::silu_mul(gate, up, out),
             // SAFETY: equal lengths, as the public function checked.
             _ => unsafe { level.run(SiluMul { gate, up, out }) },
+        });
+}
+
+/// SwiGLU of pairs, clamped.
+pub(super) fn clamped_swiglu(level: Level, x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
+    x.par_chunks(2 * TASK)
+        .zip(out.par_chunks_mut(TASK))
+        .for_each(|(x, out)| match level {
+            Level::Scalar => scalar::clamped_swiglu(x, alpha, limit, out),
+            // SAFETY: two for each of out, as the public function checked.
+            _ => unsafe {
+                level.run(ClampedSwiGlu {
+                    x,
+                    alpha,
+                    limit,
+                    out,
+                })
+            },
         });
 }
 

@@ -23,7 +23,7 @@ pub(crate) mod simd;
 mod tests;
 
 pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
-pub use int8::{Tiled, linear_int8, tiled_bytes};
+pub use int8::{Group, Tiled, grouped_int8, linear_int8, tiled_bytes};
 pub use level::Level;
 
 use rayon::prelude::*;
@@ -200,6 +200,21 @@ fn silu_mul_at(level: Level, gate: &[f32], up: &[f32], out: &mut [f32]) {
         "silu_mul: out must have the shape of gate"
     );
     elementwise::silu_mul(level, gate, up, out);
+}
+
+/// gpt-oss's gated activation: of pairs `gate, up` in `x [.., 2]`, the gate cut above `limit` and the up on both sides,
+/// `out = (up + 1) · gate · sigmoid(alpha · gate)`.
+pub fn clamped_swiglu(x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
+    clamped_swiglu_at(Level::current(), x, alpha, limit, out);
+}
+
+fn clamped_swiglu_at(level: Level, x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
+    assert_eq!(
+        x.len(),
+        2 * out.len(),
+        "clamped_swiglu: x must have two for each of out"
+    );
+    elementwise::clamped_swiglu(level, x, alpha, limit, out);
 }
 
 /// Half-rotation (NeoX) RoPE in place on `x [tokens, heads, head_dim]`; `cos`, `sin`

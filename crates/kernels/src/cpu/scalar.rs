@@ -50,6 +50,21 @@ pub(super) fn silu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Gate and up + 1 of a pair: the gate cut above, the up on both sides; NaN passes.
+#[inline(always)]
+pub(super) fn clamped(pair: &[f32], limit: f32) -> (f32, f32) {
+    let gate = if pair[0] > limit { limit } else { pair[0] };
+    (gate, pair[1].clamp(-limit, limit) + 1.0)
+}
+
+/// `out = gate / (1 + e^(-alpha · gate)) * up`.
+pub(super) fn clamped_swiglu(x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
+    for (out, pair) in out.iter_mut().zip(x.chunks_exact(2)) {
+        let (gate, up) = clamped(pair, limit);
+        *out = gate / (1.0 + (-alpha * gate).exp()) * up;
+    }
+}
+
 /// Rotates the halves of one head.
 pub(super) fn rope_head(x: &mut [f32], cos: &[f32], sin: &[f32]) {
     let (first, second) = x.split_at_mut(cos.len());

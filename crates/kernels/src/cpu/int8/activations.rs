@@ -13,6 +13,8 @@ const SERIAL: usize = 32 * 1024;
 /// Rounded rows `[rows, k]`.
 pub(super) struct Activations<'a> {
     k: usize,
+    /// Which of them is taken where; all, one after another, without.
+    order: Option<&'a [u32]>,
     codes: &'a [i8],
     /// `[rows, k / 32]`.
     scales: &'a [f32],
@@ -32,10 +34,11 @@ pub(super) struct Row<'a> {
 }
 
 impl Activations<'_> {
-    /// Rounds `x [rows, k]` and hands it to `work`.
+    /// Rounds `x [rows, k]` and hands it to `work`, its rows in `order`.
     pub(super) fn with<T>(
         means: Means,
         x: &[f32],
+        order: Option<&[u32]>,
         k: usize,
         layout: Layout,
         work: impl FnOnce(&Activations<'_>) -> T,
@@ -71,6 +74,7 @@ impl Activations<'_> {
             );
             work(&Activations {
                 k,
+                order,
                 codes,
                 scales,
                 starts,
@@ -79,13 +83,10 @@ impl Activations<'_> {
         })
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.codes.len() / self.k
-    }
-
-    pub(super) fn row(&self, row: usize) -> Row<'_> {
+    pub(super) fn row(&self, at: usize) -> Row<'_> {
+        let row = self.order.map_or(at, |order| order[at] as usize);
         let blocks = self.k / BLOCK;
-        let starts = self.starts.len() / self.rows();
+        let starts = self.starts.len() / self.scales.len() * blocks;
         Row {
             codes: &self.codes[row * self.k..][..self.k],
             scales: &self.scales[row * blocks..][..blocks],

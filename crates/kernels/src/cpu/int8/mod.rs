@@ -18,6 +18,8 @@ mod scalar;
 mod tiling;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -125,6 +127,17 @@ pub fn tiled_bytes(format: BlockFormat, n: usize, k: usize) -> Option<usize> {
     whole.then(|| n.div_ceil(ROWS) * layout.tile_bytes(k))
 }
 
+/// Rows that go through one matrix.
+#[derive(Clone, Copy)]
+pub struct Group<'a> {
+    /// The matrix, of the same shape and format in every group.
+    pub weight: &'a Tiled,
+    /// `[n]`.
+    pub bias: Option<&'a [f32]>,
+    /// How many rows.
+    pub rows: usize,
+}
+
 /// `y[m, n] = x[m, k] · W[n, k]ᵀ (+ bias[n])` with x rounded to eight bits.
 ///
 /// Row i of y depends on row i of x alone, bit by bit: not on m, nor on the number of threads or the instruction set.
@@ -142,38 +155,96 @@ pub(super) fn linear_by(
 ) {
     let (n, k) = (w.n, w.k);
     assert_eq!(x.len(), m * k, "linear_int8: x must be [m, k] = [{m}, {k}]");
-    assert_eq!(y.len(), m * n, "linear_int8: y must be [m, n] = [{m}, {n}]");
-    assert!(
-        bias.is_none_or(|b| b.len() == n),
-        "linear_int8: bias must be [n] = [{n}]"
-    );
     for (x, y) in x
         .chunks(ROUNDED_ROWS * k)
         .zip(y.chunks_mut(ROUNDED_ROWS * n))
     {
-        Activations::with(means, x, k, w.layout, |x| {
-            multiply(means, x, w, bias, Shared::new(y));
-        });
+        let (weight, rows) = (w, x.len() / k);
+        grouped_by(means, x, None, &[Group { weight, bias, rows }], y);
     }
 }
 
-/// Cuts the product into tasks and runs them.
-fn multiply(means: Means, x: &Activations<'_>, w: &Tiled, bias: Option<&[f32]>, y: Shared<f32>) {
-    let m = x.rows();
-    let tiles = w.n.div_ceil(ROWS);
-    let balanced = tiles.div_ceil(8 * rayon::current_num_threads());
-    let each = (TASK_BYTES / w.layout.tile_bytes(w.k)).clamp(1, balanced);
+/// `y[s, n]` of the experts of a layer: the groups' rows one group after another, row i being row `order[i]` of `x[m, k]`
+/// (row i without an order) times its group's matrix. A row of x is rounded once, and all groups are one parallel region.
+///
+/// What holds for a row of [`linear_int8`] holds for these, bit by bit.
+pub fn grouped_int8(x: &[f32], order: Option<&[u32]>, groups: &[Group<'_>], y: &mut [f32]) {
+    grouped_by(Means::current(), x, order, groups, y);
+}
+
+pub(super) fn grouped_by(
+    means: Means,
+    x: &[f32],
+    order: Option<&[u32]>,
+    groups: &[Group<'_>],
+    y: &mut [f32],
+) {
+    let Some(Group { weight: first, .. }) = groups.first() else {
+        return;
+    };
+    let (layout, n, k) = (first.layout, first.n, first.k);
+    for Group { weight, bias, .. } in groups {
+        assert!(
+            (weight.layout, weight.n, weight.k) == (layout, n, k),
+            "grouped_int8: matrices must have one shape and format"
+        );
+        assert!(
+            bias.is_none_or(|b| b.len() == n),
+            "grouped_int8: bias must be [n] = [{n}]"
+        );
+    }
+    let (m, rows) = (x.len() / k, groups.iter().map(|group| group.rows).sum());
+    assert!(
+        x.len() == m * k && order.map_or(m, <[u32]>::len) == rows,
+        "grouped_int8: x must be [m, k] with k = {k}, and {rows} of its rows taken"
+    );
+    assert!(
+        order.is_none_or(|order| order.iter().all(|&row| (row as usize) < m)),
+        "grouped_int8: the order must be of rows below {m}"
+    );
+    assert_eq!(
+        y.len(),
+        rows * n,
+        "grouped_int8: y must be [rows, n] = [{rows}, {n}]"
+    );
+    Activations::with(means, x, order, k, layout, |x| {
+        multiply(means, x, groups, Shared::new(y));
+    });
+}
+
+/// Cuts the products into tasks and runs them: some tiles of a group's matrix with some of its rows.
+fn multiply(means: Means, x: &Activations<'_>, groups: &[Group<'_>], y: Shared<f32>) {
+    let (layout, n, k) = {
+        let weight = groups[0].weight;
+        (weight.layout, weight.n, weight.k)
+    };
+    let tiles = n.div_ceil(ROWS);
+    let balanced = (tiles * groups.len()).div_ceil(8 * rayon::current_num_threads());
+    let each = (TASK_BYTES / layout.tile_bytes(k)).clamp(1, balanced.min(tiles));
     let stripes = tiles.div_ceil(each);
-    let tasks = stripes * m.div_ceil(COLUMNS);
+    // Of each group its first task and its first row.
+    let (mut tasks, mut rows) = (0, 0);
+    let begins: Vec<(usize, usize)> = groups
+        .iter()
+        .map(|group| {
+            let begin = (tasks, rows);
+            tasks += stripes * group.rows.div_ceil(COLUMNS);
+            rows += group.rows;
+            begin
+        })
+        .collect();
     let task = |task: usize| {
+        let at = begins.partition_point(|&(first, _)| first <= task) - 1;
+        let (group, (begin, row)) = (&groups[at], begins[at]);
+        let task = task - begin;
         let first = task % stripes * each;
-        let column = task / stripes * COLUMNS;
-        let columns = column..m.min(column + COLUMNS);
+        let column = row + task / stripes * COLUMNS;
+        let columns = column..(row + group.rows).min(column + COLUMNS);
         for tile in first..tiles.min(first + each) {
-            one_tile(means, x, w, tile, columns.clone(), bias, y);
+            one_tile(means, x, group.weight, tile, columns.clone(), group.bias, y);
         }
     };
-    if w.n * w.k * m < SERIAL_WORK {
+    if n * k * rows < SERIAL_WORK {
         (0..tasks).for_each(task);
     } else {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);

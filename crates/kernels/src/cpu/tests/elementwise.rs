@@ -1,6 +1,6 @@
 //! Properties of norm, residual, SwiGLU and rotation.
 
-use super::super::{add_at, rms_norm_at, rope_at, silu_mul_at};
+use super::super::{add_at, clamped_swiglu_at, rms_norm_at, rope_at, silu_mul_at};
 use super::{Level, Values, assert_close, bits, levels, on_threads};
 
 const WIDTHS: [usize; 7] = [1, 15, 16, 24, 64, 100, 2880];
@@ -70,6 +70,35 @@ fn silu_mul_agrees_and_passes_nan_on() {
             out[1].is_nan() && out[0].is_finite() && out[2] == out[0],
             "{level:?}"
         );
+    }
+}
+
+#[test]
+fn clamped_swiglu_agrees_and_passes_nan_on() {
+    let mut values = Values(15);
+    let mut x: Vec<f32> = values.floats(10_000).iter().map(|v| v * 20.0).collect();
+    x[..8].copy_from_slice(&[7.0, -7.0, 7.5, 7.5, -80.0, -8.0, 1e30, -1e30]);
+    let formula = |pair: &[f32]| {
+        let gate = f64::from(pair[0]).min(7.0);
+        let up = f64::from(pair[1]).clamp(-7.0, 7.0);
+        (up + 1.0) * gate / (1.0 + (-1.702 * gate).exp())
+    };
+    let want: Vec<f64> = x.chunks_exact(2).map(formula).collect();
+    for level in levels() {
+        let run = |x: &[f32]| {
+            let mut out = vec![0.0; x.len() / 2];
+            clamped_swiglu_at(level, x, 1.702, 7.0, &mut out);
+            out
+        };
+        let out = run(&x);
+        assert_close(&out, &want, 1e-6, &format!("{level:?}"));
+        for from in [1, 7, 4990] {
+            let part = run(&x[2 * from..]);
+            assert_eq!(bits(&part), bits(&out[from..]), "{level:?} from {from}");
+        }
+        let broken = run(&[1.0, 1.0, f32::NAN, 1.0, 1.0, f32::NAN, 1.0, 1.0]);
+        assert!(broken[1].is_nan() && broken[2].is_nan(), "{level:?}");
+        assert!(broken[0].is_finite() && broken[3] == broken[0], "{level:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Properties of `cpu::linear_int8`: every instruction set gives the same bits, which are those of the formula.
 
-use super::super::int8::{Means, linear_by};
+use super::super::int8::{Group, Means, grouped_by, linear_by};
 use super::super::{BlockFormat, Tiled, Weights, linear_at};
 use super::{Level, Values, bits, on_threads};
 
@@ -161,6 +161,45 @@ fn a_row_is_the_same_in_any_company_and_on_any_threads() {
                     "{format:?} {means:?} row {row}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn groups_are_products_of_their_own_with_rows_in_any_order() {
+    let mut values = Values(16);
+    let (n, k, m) = (40, 512, 30);
+    for format in FORMATS {
+        let matrices: Vec<Tiled> = (0..4)
+            .map(|_| Tiled::of(Matrix::new(&mut values, format, n, k).weights(), n, k).unwrap())
+            .collect();
+        let (x, bias) = (values.floats(m * k), values.floats(n));
+        // None of a group's, more than a task's, a row in several groups.
+        let rows = [3, 0, 70, 1];
+        let order: Vec<u32> = (0..74).map(|at| at * 7 % m as u32).collect();
+        let groups: Vec<Group<'_>> = matrices
+            .iter()
+            .zip(rows)
+            .map(|(weight, rows)| Group {
+                weight,
+                bias: (rows != 3).then_some(&bias[..]),
+                rows,
+            })
+            .collect();
+        for means in means() {
+            let mut y = vec![0f32; order.len() * n];
+            on_threads(3, || grouped_by(means, &x, Some(&order), &groups, &mut y));
+            let mut alone = Vec::new();
+            let mut at = 0;
+            for Group { weight, bias, rows } in &groups {
+                for &row in &order[at..at + rows] {
+                    let mut y = vec![0f32; n];
+                    linear_by(means, &x[row as usize * k..][..k], 1, weight, *bias, &mut y);
+                    alone.extend(y);
+                }
+                at += rows;
+            }
+            assert_eq!(bits(&y), bits(&alone), "{format:?} {means:?}");
         }
     }
 }
