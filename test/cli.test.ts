@@ -50,7 +50,7 @@ describe('without a model', () => {
     [['--device', 'cuda'], 1, 'CUDA is not in yet'],
     [['./no/folder', '--port', '0'], 1, './no/folder: there is no such folder'],
     [['--port', '0', '--model', 'org/name'], 1, 'org/name: there is no such folder'],
-    [['generate', '--load_in_4bit', 'True'], 1, '--load_in_4bit: quantised weights are not in yet'],
+    [['generate', '--load_in_4bit', 'True', '--quantize', 'q8_0'], 2, 'only one of --quantize'],
     [['generate', '--model_path', './nowhere'], 1, 'nowhere: there is no such folder'],
   ])('%j', async (argv, code, sentence) => {
     const end = await finished(argv)

@@ -3,8 +3,9 @@ import addFormats from 'ajv-formats'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, it, test } from 'vitest'
 import { z } from 'zod'
-import type { Json } from '../src/conversation.ts'
+import type { Conversation, Json, Tool, ToolChoice } from '../src/conversation.ts'
 import { ApiError } from '../src/errors.ts'
+import { calleesOf } from '../src/grammar/calls.ts'
 import { FORMATS, fromJavaScript } from '../src/grammar/formats.ts'
 import { ownGrammar } from '../src/grammar/lark.ts'
 import { preparedSchema } from '../src/grammar/schema.ts'
@@ -199,4 +200,32 @@ test("a caller's grammar has names of its own, and nothing of the server's", () 
     'start: %json {}',
   ])
     expect(() => ownGrammar(hostile, 'g')).toThrow('must not use')
+})
+
+describe('what may be called', () => {
+  const made = (tool: object, n: number) =>
+    ({ name: 'abc'[n]!, source: '', param: `tools[${n}].function.parameters`, ...tool }) as Tool
+  const calls = (tools: object[], toolChoice: ToolChoice) =>
+    calleesOf({ tools: tools.map(made).slice(1), toolChoice } as Conversation)
+  const broken = { parameters: { type: 'object', minContains: 1 } }
+
+  it('is all that is offered, or what is named, and held where it must be', () => {
+    const tools = [{}, { strict: true }, {}]
+    const shown = (choice: ToolChoice) =>
+      calls(tools, choice).map(({ tool, held }) => [tool.name, held?.param])
+    expect(shown('none')).toEqual([])
+    expect(shown('auto')).toEqual([
+      ['b', 'tools[1].function.parameters'],
+      ['c', undefined],
+    ])
+    expect(shown('required')).toEqual(['b', 'c'].map((name, n) => [name, made({}, n + 1).param]))
+    expect(shown({ name: 'c' })).toEqual([['c', 'tools[2].function.parameters']])
+  })
+
+  it('complains about a schema at its place in the request, whatever else is offered', () => {
+    expect(() => calls([{}, {}, broken], 'required')).toThrow(
+      expect.objectContaining({ param: 'tools[2].function.parameters' })
+    )
+    expect(() => calls([{}, {}, broken], 'auto')).not.toThrow()
+  })
 })

@@ -28,6 +28,8 @@ const DOCTOR = {
   memory: flag('doctor', size, 'plan with so much memory, such as 16GiB; default what is free'),
   json: flag('doctor', toggle, 'print one JSON object', false),
   dtype: ENGINE_FLAGS.dtype,
+  quantize: ENGINE_FLAGS.quantize,
+  activations: ENGINE_FLAGS.activations,
   maxModelLen: ENGINE_FLAGS.maxModelLen,
   kvCacheMemory: ENGINE_FLAGS.kvCacheMemory,
   maxNumSeqs: inGroup('engine', SERVE.maxNumSeqs),

@@ -40,8 +40,8 @@ const GENERATE = {
   reasoningEffort: flag('generate', EFFORT, 'how much it thinks', undefined, ['r']),
   developerMessage: flag('generate', text('TEXT'), 'instructions that go before each prompt'),
   thinkingBudget: flag('generate', integer(-1), 'tokens a thought may have, -1 for no bound', -1),
-  loadIn8bit: flag('generate', toggle, 'weights of 8 bits; not in yet', false, ['load-in-8bit']),
-  loadIn4bit: flag('generate', toggle, 'weights of 4 bits; not in yet', false, ['load-in-4bit']),
+  loadIn8bit: flag('generate', toggle, 'the same as --quantize q8_0', false, ['load-in-8bit']),
+  loadIn4bit: flag('generate', toggle, 'the same as --quantize q4_k', false, ['load-in-4bit']),
   raw: flag('generate', toggle, 'take prompts as they are, control tokens included', false),
   logprobs: flag('generate', toggle, 'print each token on a line, with its log-probability', false),
   ...ENGINE_FLAGS,
@@ -100,7 +100,6 @@ const conversationOf = (
   ],
   tools: [],
   toolChoice: 'auto',
-  parallelToolCalls: true,
   budget,
   templateVariables: reasoningEffort === undefined ? {} : { reasoning_effort: reasoningEffort },
   addGenerationPrompt: true,
@@ -208,11 +207,16 @@ const answerAll = async (
   }
 }
 
-const checkPossible = ({ loadIn8bit, loadIn4bit }: GenerateOptions): void => {
-  if (loadIn8bit || loadIn4bit)
-    throw new StartError(
-      `--load_in_${loadIn8bit ? 8 : 4}bit: quantised weights are not in yet; leave the flag out`
-    )
+/** How weights are kept, by the engine's flag or by those of generate.py. */
+const quantizeFrom = ({ quantize, loadIn8bit, loadIn4bit }: GenerateOptions) => {
+  const asked = [
+    ...(quantize === undefined ? [] : [quantize]),
+    ...(loadIn8bit ? ['q8_0' as const] : []),
+    ...(loadIn4bit ? ['q4_k' as const] : []),
+  ]
+  if (asked.length > 1)
+    throw new UsageError('only one of --quantize, --load_in_8bit and --load_in_4bit can be given')
+  return asked[0]
 }
 
 /** What is to be answered; what asks two things at once is refused. */
@@ -250,14 +254,14 @@ export const run = async (argv: string[]): Promise<number> => {
     process.stdout.write(helpText(GENERATE, GROUPS, HEAD, help))
     return 0
   }
-  checkPossible(values)
+  const quantize = quantizeFrom(values)
   const ignored = idle(values)
   if (ignored.length > 0) notes.push(`accepted, but without meaning here: ${ignored.join(', ')}`)
   for (const note of notes) process.stderr.write(`note: ${note}\n`)
   const written = promptsOf(values)
   // Whoever stops reading, as head does, has had enough.
   process.stdout.on('error', () => process.exit(0))
-  const model = await openModel(values.modelPath, values)
+  const model = await openModel(values.modelPath, { ...values, quantize })
   try {
     const prompts = await Promise.all(written.map((prompt) => promptOf(model, values, prompt)))
     await answerAll(model, values, prompts)

@@ -14,6 +14,8 @@ export const EFFORT = choice(['low', 'medium', 'high'])
 export const ENGINE_FLAGS = {
   threads: inGroup('engine', SERVE.threads),
   dtype: inGroup('engine', SERVE.dtype),
+  quantize: inGroup('engine', SERVE.quantize),
+  activations: inGroup('engine', SERVE.activations),
   kvCacheMemory: inGroup('engine', SERVE.kvCacheMemory),
   maxModelLen: {
     ...inGroup('engine', SERVE.maxModelLen),
@@ -30,10 +32,12 @@ export const MEANINGLESS = {
 /** Loads the model of a folder, or the first demo, showing on stderr what it will take and how far it is. */
 export const openModel = async (
   model: string | undefined,
-  { threads, dtype, kvCacheMemory, maxModelLen }: Values<typeof ENGINE_FLAGS>
+  flags: Values<typeof ENGINE_FLAGS>
 ): Promise<LoadedModel> => {
   const progress = createProgress()
-  const options = withDefaults(SERVE, { model, threads, dtype, kvCacheMemory, maxModelLen })
+  const { threads, dtype, quantize, activations, kvCacheMemory, maxModelLen } = flags
+  const engine = { threads, dtype, quantize, activations, kvCacheMemory, maxModelLen }
+  const options = withDefaults(SERVE, { model, ...engine })
   try {
     // Of several demos the first answers.
     const [loaded] = await loadAll(modelsOf(options).slice(0, 1), {

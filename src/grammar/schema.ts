@@ -37,7 +37,7 @@ const MAP_INSIDE = new Set(['properties', 'patternProperties', '$defs', 'definit
 
 const TYPES = new Set(['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'])
 
-const isSchema = (value: Json | undefined): value is Schema =>
+export const isSchema = (value: Json | undefined): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Parameter and path of what is being read, for complaints. */
@@ -134,6 +134,26 @@ const lacks = (other: Schema, one: Schema): boolean => {
   )
 }
 
+const targetOf = (reference: string, root: Schema): Json | undefined => {
+  let at: Json | undefined = root
+  for (const step of reference.replace(/^#\/?/, '').split('/').filter(Boolean)) {
+    const key = step.replace(/~1/g, '/').replace(/~0/g, '~')
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined
+    at = (at as Schema)[key]
+  }
+  return at
+}
+
+/** What a schema's references lead to, at last; `{}` where they lead nowhere. */
+export const dereferenced = (value: Json, root: Schema): Json => {
+  let at: Json | undefined = value
+  for (let hops = 0; isSchema(at) && typeof at.$ref === 'string'; hops += 1) {
+    if (hops > MOST.references) return {}
+    at = targetOf(at.$ref, root)
+  }
+  return at ?? {}
+}
+
 class Reader {
   private root: Schema
   private param: string
@@ -158,7 +178,9 @@ class Reader {
         if (key === '$defs' || key === 'definitions') continue
         length = Math.max(
           length,
-          key === '$ref' && typeof one === 'string' ? 1 + follow(this.target(one)) : follow(one)
+          key === '$ref' && typeof one === 'string'
+            ? 1 + follow(targetOf(one, this.root))
+            : follow(one)
         )
       }
       open.delete(value)
@@ -172,29 +194,9 @@ class Reader {
       )
   }
 
-  private target(reference: string): Json | undefined {
-    let at: Json | undefined = this.root
-    for (const step of reference.replace(/^#\/?/, '').split('/').filter(Boolean)) {
-      const key = step.replace(/~1/g, '/').replace(/~0/g, '~')
-      if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined
-      at = (at as Schema)[key]
-    }
-    return at
-  }
-
-  /** What a reference leads to, at last. */
-  private resolved(value: Json): Json {
-    let at: Json | undefined = value
-    for (let hops = 0; isSchema(at) && typeof at.$ref === 'string'; hops += 1) {
-      if (hops > MOST.references) return {}
-      at = this.target(at.$ref)
-    }
-    return at ?? {}
-  }
-
   /** Whether no value can follow two of the schemas: then one of them is any of them. */
   private isExclusive(list: Json[]): boolean {
-    const schemas = list.map((one) => this.resolved(one))
+    const schemas = list.map((one) => dereferenced(one, this.root))
     return schemas.every((one, n) =>
       schemas.slice(n + 1).every((other) => this.areApart(one, other))
     )
@@ -224,7 +226,7 @@ class Reader {
     return requiredOf(one).some((key) => {
       if (!requiredOf(other).includes(key)) return false
       const [mine, theirs] = [one, other].map(({ properties }) =>
-        isSchema(properties) ? this.resolved(properties[key] ?? {}) : {}
+        isSchema(properties) ? dereferenced(properties[key] ?? {}, this.root) : {}
       )
       return this.areApart(mine!, theirs!)
     })
@@ -233,7 +235,7 @@ class Reader {
   private checkReference(reference: Json, place: Place): void {
     if (typeof reference !== 'string' || !reference.startsWith('#'))
       refuse(inside(place, '$ref'), 'must refer into the same schema (#/…)')
-    if (this.target(reference as string) === undefined)
+    if (targetOf(reference as string, this.root) === undefined)
       refuse(inside(place, '$ref'), `${JSON.stringify(reference).slice(0, 100)} leads nowhere`)
   }
 

@@ -1,25 +1,10 @@
 // The grammar of a whole gpt-oss reply: harmony's envelope with the request's own functions in it, and what is asked of
 // arguments and answer. routes/chat.ts has it compiled.
-import type { ConstraintRequest, Conversation, Tool } from '../../conversation.ts'
+import type { ConstraintRequest, Conversation } from '../../conversation.ts'
+import { calleesOf, mustCall } from '../../grammar/calls.ts'
 import { json, shapeRules, TEXT } from '../../grammar/lark.ts'
-import { preparedSchema } from '../../grammar/schema.ts'
 import { CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START } from './tokens.ts'
 import { BUILTIN, nameOf } from './tools.ts'
-
-/** Where a schema stands in the request, for complaints. */
-const placeOf = (n: number): string => `tools[${n}].function.parameters`
-
-/** Whether a call's arguments follow its schema by construction. */
-const isHeld = ({ strict }: Tool, { toolChoice }: Conversation): boolean =>
-  strict === true || toolChoice === 'required' || typeof toolChoice === 'object'
-
-const callable = ({ tools, toolChoice }: Conversation): { tool: Tool; n: number }[] =>
-  tools
-    .map((tool, n) => ({ tool, n }))
-    .filter(({ tool }) => {
-      if (toolChoice === 'none') return false
-      return typeof toolChoice !== 'object' || nameOf(tool) === toolChoice.name
-    })
 
 /** Builtin tools the template offers, which are called in the analysis channel. */
 const builtinsOf = ({ templateVariables, toolChoice }: Conversation): string[] => {
@@ -38,10 +23,10 @@ const builtinsOf = ({ templateVariables, toolChoice }: Conversation): string[] =
 export const constraint = async (request: ConstraintRequest): Promise<string | undefined> => {
   const { conversation, start, guard, ids } = request
   const { toolChoice, answer, parallelToolCalls } = conversation
-  const calls = callable(conversation)
+  const calls = calleesOf(conversation, nameOf)
   const builtins = typeof toolChoice === 'object' ? [] : builtinsOf(conversation)
-  const must = toolChoice === 'required' || typeof toolChoice === 'object'
-  const asked = answer !== undefined || must || calls.some(({ tool }) => isHeld(tool, conversation))
+  const must = mustCall(conversation)
+  const asked = answer !== undefined || must || calls.some(({ held }) => held)
   if (!asked && !guard) return undefined
 
   const [analysis, commentary, final] = await Promise.all(
@@ -62,11 +47,9 @@ export const constraint = async (request: ConstraintRequest): Promise<string | u
     `final: ${CHANNEL} ${final} type ${MESSAGE} answer ${RETURN}`,
     answer ? shapeRules(answer, 'answer') : 'answer: TEXT',
     TEXT,
-    ...calls.map(({ tool, n }, at) => {
+    ...calls.map(({ held }, at) => {
       const to = recipients[at]
-      const args = isHeld(tool, conversation)
-        ? json(preparedSchema(tool.parameters ?? { type: 'object' }, placeOf(n)))
-        : 'TEXT'
+      const args = held ? json(held.schema) : 'TEXT'
       return (
         `call_${at}: (${to} ${CHANNEL} ${commentary} | ${CHANNEL} ${commentary} ${to}) type ` +
         `${MESSAGE} args_${at} ${CALL}\nargs_${at}: ${args}`

@@ -1,16 +1,11 @@
 // The grammar of a whole Seed-OSS reply: thought, then text, or calls whose typed parameters follow their schema.
 // routes/chat.ts has it compiled.
-import type { ConstraintRequest, Conversation, Json, Tool } from '../../conversation.ts'
+import type { ConstraintRequest, Json } from '../../conversation.ts'
+import { calleesOf, mustCall } from '../../grammar/calls.ts'
 import { json, literal, shapeRules, TEXT } from '../../grammar/lark.ts'
-import { preparedSchema, type Schema } from '../../grammar/schema.ts'
+import { dereferenced, isSchema, type Schema } from '../../grammar/schema.ts'
 import { stringRules, TAG_END, VALUE, VALUE_RULE } from './strings.ts'
 import { CALL, CALL_END, REFLECT, REFLECT_END, THINK, THINK_END } from './tokens.ts'
-
-const isSchema = (value: Json | undefined): value is Schema =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const isHeld = ({ strict }: Tool, { toolChoice }: Conversation): boolean =>
-  strict === true || toolChoice === 'required' || typeof toolChoice === 'object'
 
 const typesOf = ({ type, enum: values, const: value }: Schema): string[] => {
   if (type !== undefined) return (Array.isArray(type) ? type : [type]) as string[]
@@ -18,17 +13,11 @@ const typesOf = ({ type, enum: values, const: value }: Schema): string[] => {
   return listed.map((one) => (one === null ? 'null' : typeof one))
 }
 
-/** The schema a reference leads to; what is wrong with it was found before. */
+/** A schema without a reference or `allOf` of its own; what is wrong with them was found before. */
 const resolved = (schema: Json, root: Schema): Schema => {
-  let at: Json | undefined = schema
-  if (isSchema(at) && Array.isArray(at.allOf)) return merged(at, root)
-  for (let hops = 0; isSchema(at) && typeof at.$ref === 'string' && hops < 64; hops += 1) {
-    let target: Json | undefined = root
-    for (const step of at.$ref.replace(/^#\/?/, '').split('/').filter(Boolean))
-      target = isSchema(target) ? target[step.replace(/~1/g, '/').replace(/~0/g, '~')] : undefined
-    at = target
-  }
-  return isSchema(at) ? at : {}
+  const at = dereferenced(schema, root)
+  if (!isSchema(at)) return {}
+  return Array.isArray(at.allOf) ? merged(at, root) : at
 }
 
 /** A schema with its `allOf` in it, where it may be a string; else it is left as JSON's grammar takes it. */
@@ -129,17 +118,11 @@ const FREE = `free: ("<parameter=" NAME ">" value "\\n")*\nNAME: /[^<>\\n]{1,200
 
 export const constraint = async (request: ConstraintRequest): Promise<string | undefined> => {
   const { conversation, start } = request
-  const { tools, toolChoice, answer, parallelToolCalls } = conversation
+  const { answer, parallelToolCalls } = conversation
   const parallel = parallelToolCalls !== false
-  const must = toolChoice === 'required' || typeof toolChoice === 'object'
-  const calls = tools
-    .map((tool, n) => ({ tool, param: `tools[${n}].function.parameters` }))
-    .filter(({ tool }) => {
-      if (toolChoice === 'none') return false
-      return typeof toolChoice !== 'object' || tool.name === toolChoice.name
-    })
-  const held = calls.some(({ tool }) => isHeld(tool, conversation))
-  if (!answer && !must && !held) return undefined
+  const must = mustCall(conversation)
+  const calls = calleesOf(conversation)
+  if (!answer && !must && !calls.some(({ held }) => held)) return undefined
 
   const rules = [
     `think: ${THINK} thought`,
@@ -151,16 +134,17 @@ export const constraint = async (request: ConstraintRequest): Promise<string | u
     `value: ${VALUE}`,
     VALUE_RULE,
   ]
-  const functions = calls.map(({ tool, param }, at) => {
-    const strict = isHeld(tool, conversation)
-    const schema = strict ? preparedSchema(tool.parameters ?? { type: 'object' }, param) : {}
-    if (strict) rules.push(new Call(`p${at}`, isSchema(schema) ? schema : {}, param).build())
+  const functions = calls.map(({ tool, held }, at) => {
+    if (held) {
+      const schema = isSchema(held.schema) ? held.schema : {}
+      rules.push(new Call(`p${at}`, schema, held.param).build())
+    }
     rules.push(
-      `f${at}: ${literal(`<function=${tool.name}>\n`)} ${strict ? `p${at}_all` : 'free'} "</function>"`
+      `f${at}: ${literal(`<function=${tool.name}>\n`)} ${held ? `p${at}_all` : 'free'} "</function>"`
     )
     return `f${at}`
   })
-  if (calls.some(({ tool }) => !isHeld(tool, conversation))) rules.push(FREE)
+  if (calls.some(({ held }) => !held)) rules.push(FREE)
   if (functions.length > 0)
     rules.push(`block: ${CALL} "\\n" (${functions.join(' | ')}) "\\n" ${CALL_END}`)
   if (answer) rules.push(shapeRules(answer, 'answer'))
