@@ -5,59 +5,13 @@ import { cors } from 'hono/cors'
 import { ApiError, asApiError, envelope, internal } from './errors.ts'
 import { isOwnHost } from './hosts.ts'
 import { keyring, OPEN_PATHS } from './routes/access.ts'
-import { chat, renderChat } from './routes/chat.ts'
-import { completions } from './routes/completions.ts'
-import { health, livez, load, version } from './routes/health.ts'
-import { metrics } from './routes/metrics.ts'
-import { listModels, retrieveModel } from './routes/models.ts'
-import { ollamaTags, ollamaVersion } from './routes/ollama.ts'
-import { type Ask, checkServing, type House, marksOf, type Variables } from './routes/request.ts'
-import { countInput, createResponse, renderResponse } from './routes/responses.ts'
-import {
-  cancelResponse,
-  deleteResponse,
-  listInputItems,
-  retrieveResponse,
-  storeOf,
-} from './routes/responses/stored.ts'
-import { detokenize, tokenize } from './routes/tokenize.ts'
+import { templateOf } from './routes/openapi.ts'
+import { checkServing, type House, marksOf, type Variables } from './routes/request.ts'
+import { storeOf } from './routes/responses/stored.ts'
+import { ROUTES } from './routes/table.ts'
 import { Visits } from './routes/visits.ts'
 import type { AppSettings, Lifecycle, Log } from './served.ts'
 import { SSE_HEADERS } from './stream/sse.ts'
-
-interface Route {
-  method: 'GET' | 'POST' | 'DELETE'
-  path: string
-  answer: (house: House, ask: Ask) => Response | Promise<Response>
-  /** Answers although no model is ready. */
-  always?: true
-}
-
-const ROUTES: Route[] = [
-  { method: 'POST', path: '/v1/chat/completions', answer: chat },
-  { method: 'POST', path: '/v1/chat/completions/render', answer: renderChat },
-  { method: 'POST', path: '/v1/completions', answer: completions },
-  { method: 'POST', path: '/v1/responses', answer: createResponse },
-  { method: 'POST', path: '/v1/responses/input_tokens', answer: countInput },
-  { method: 'POST', path: '/v1/responses/render', answer: renderResponse },
-  { method: 'GET', path: '/v1/responses/:id', answer: retrieveResponse },
-  { method: 'DELETE', path: '/v1/responses/:id', answer: deleteResponse },
-  { method: 'POST', path: '/v1/responses/:id/cancel', answer: cancelResponse },
-  { method: 'GET', path: '/v1/responses/:id/input_items', answer: listInputItems },
-  { method: 'GET', path: '/v1/models', answer: listModels },
-  { method: 'GET', path: '/v1/models/:id{.+}', answer: retrieveModel },
-  { method: 'POST', path: '/tokenize', answer: tokenize },
-  { method: 'POST', path: '/detokenize', answer: detokenize },
-  { method: 'GET', path: '/health', answer: health, always: true },
-  { method: 'GET', path: '/readyz', answer: health, always: true },
-  { method: 'GET', path: '/ping', answer: health, always: true },
-  { method: 'GET', path: '/livez', answer: livez, always: true },
-  { method: 'GET', path: '/version', answer: version, always: true },
-  { method: 'GET', path: '/metrics', answer: metrics, always: true },
-  { method: 'GET', path: '/load', answer: load, always: true },
-  { method: 'GET', path: '/api/tags', answer: ollamaTags },
-  { method: 'GET', path: '/api/version', answer: ollamaVersion, always: true },
-]
 
 type App = Hono<{ Variables: Variables }>
 
@@ -147,7 +101,7 @@ const methodsOf = (path: string): string[] => {
 
 const register = (app: App, house: House): void => {
   for (const { method, path, answer, always } of ROUTES) {
-    const handler = path.replace(/:(\w+)(\{.*\})?/, '{$1}')
+    const handler = templateOf(path)
     app.on(method, path, async (ask) => {
       ask.get('visit').handler = handler
       if (!always) checkServing(house)

@@ -53,7 +53,7 @@ const promptFields = {
   reasoning: z.looseObject({}).nullish(),
 }
 
-const chatSchema = z.looseObject({
+export const chatSchema = z.looseObject({
   ...samplingFields,
   ...promptFields,
   max_tokens: integer(1, MAX_TOKENS).nullish(),
@@ -66,7 +66,7 @@ const chatSchema = z.looseObject({
   echo: z.boolean().nullish(),
 })
 
-const promptSchema = z.looseObject(promptFields)
+export const promptSchema = z.looseObject(promptFields)
 
 export type ChatRequest = z.output<typeof chatSchema>
 export type ChatPrompt = z.output<typeof promptSchema>

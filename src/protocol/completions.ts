@@ -2,15 +2,22 @@
 import { z } from 'zod'
 import { contextExceeded, invalid, unsupported } from '../errors.ts'
 import { MAX_CHOICES, MAX_LOGPROBS, refuseUnsupported, samplingFields } from './sampling.ts'
-import { check, integer, tokenIdsOf } from './schema.ts'
+import { check, integer, TOKEN_IDS, tokenIdsOf } from './schema.ts'
 
 const MAX_TOKENS = 2 ** 31 - 1
 const MAX_PROMPTS = 1024
 
-const completionSchema = z.looseObject({
+const ONE = [{ type: 'string', minLength: 1 }, TOKEN_IDS]
+/** What `promptsOf` takes. */
+const PROMPTS = [
+  ...ONE,
+  { type: 'array', items: { anyOf: ONE }, minItems: 1, maxItems: MAX_PROMPTS },
+]
+
+export const completionSchema = z.looseObject({
   ...samplingFields,
   model: z.string().nullish(),
-  prompt: z.unknown().optional(),
+  prompt: z.unknown().meta({ anyOf: PROMPTS }),
   max_tokens: integer(0, MAX_TOKENS).nullish(),
   logprobs: integer(0, MAX_LOGPROBS).nullish(),
   echo: z.boolean().nullish(),

@@ -11,7 +11,7 @@ import { toolSchema } from './tools.ts'
 const MAX_TOKENS = 2 ** 31 - 1
 const MAX_METADATA = 16
 
-const responsesSchema = z.looseObject({
+export const responsesSchema = z.looseObject({
   ...samplingFields,
   model: z.string().nullish(),
   input: inputSchema,

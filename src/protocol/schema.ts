@@ -2,10 +2,17 @@
 import { z } from 'zod'
 import { ApiError, invalid } from '../errors.ts'
 
+/** The document of the API says what the check does, which a JSON schema could not tell from it. */
 export const integer = (min: number, max: number) =>
-  z.number().refine((value) => Number.isInteger(value) && value >= min && value <= max, {
-    error: `must be an integer from ${min} to ${max}`,
-  })
+  z
+    .number()
+    .refine((value) => Number.isInteger(value) && value >= min && value <= max, {
+      error: `must be an integer from ${min} to ${max}`,
+    })
+    .meta({ type: 'integer', minimum: min, maximum: max })
+
+/** How a list of token ids is told in the document of the API; `tokenIdsOf` checks it. */
+export const TOKEN_IDS = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1 }
 
 export const decimal = (min: number, max: number) =>
   z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`)

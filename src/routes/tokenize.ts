@@ -2,17 +2,23 @@
 import { z } from 'zod'
 import { invalid } from '../errors.ts'
 import { checkChatPrompt } from '../protocol/chat.ts'
-import { check, tokenIdsOf } from '../protocol/schema.ts'
+import { check, TOKEN_IDS, tokenIdsOf } from '../protocol/schema.ts'
 import { tokenText } from '../stream/logprobs.ts'
 import { type JsonBody, readBody } from './body.ts'
 import { render } from './chat.ts'
 import { type Ask, encodeWritten, type House, modelAsked } from './request.ts'
 
-const tokenizeSchema = z.looseObject({
+export const tokenizeSchema = z.looseObject({
   model: z.string().nullish(),
   prompt: z.string().nullish(),
   add_special_tokens: z.boolean().nullish(),
   return_token_strs: z.boolean().nullish(),
+})
+
+/** What `detokenize` takes; the ids are checked in a plain loop. */
+export const detokenizeSchema = z.looseObject({
+  model: z.string().nullish(),
+  tokens: z.unknown().meta(TOKEN_IDS),
 })
 
 const idsOf = async (house: House, ask: Ask, body: JsonBody, prompt: string | null | undefined) => {
@@ -45,8 +51,9 @@ export const tokenize = async (house: House, ask: Ask): Promise<Response> => {
 
 export const detokenize = async (house: House, ask: Ask): Promise<Response> => {
   const body = await readBody(ask.req.raw, house.settings.maxBody)
-  const { engine } = modelAsked(house, ask, body.value.model)
-  const tokens = tokenIdsOf(body.value.tokens, 'tokens')
+  const request = check(detokenizeSchema, body.value)
+  const { engine } = modelAsked(house, ask, request.model)
+  const tokens = tokenIdsOf(request.tokens, 'tokens')
   const { vocabulary, maxModelLen } = engine.info
   if (tokens.length > maxModelLen)
     throw invalid('tokens', `'tokens' may hold at most ${maxModelLen} ids, the model's context`)
