@@ -336,8 +336,8 @@ export async function* run(
     drive(request, index, confluence, leaving, prefills[index]!).then(
       () => confluence.close(),
       (error: unknown) => {
-        meterOf(request.engine).refused(error)
         confluence.fail(error)
+        meterOf(request.engine).refused(error)
       }
     )
   }

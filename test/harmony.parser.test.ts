@@ -297,6 +297,7 @@ describe('calls', () => {
 /** As few of its methods as a run needs: it plays the steps it is given. */
 const playing = (steps: StepOutput[]): Engine =>
   ({
+    info: { maxModelLen: 131_072 },
     async *generate() {
       yield* steps
     },
