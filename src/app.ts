@@ -6,7 +6,7 @@ import { ApiError, asApiError, envelope, internal } from './errors.ts'
 import { isOwnHost } from './hosts.ts'
 import { keyring, OPEN_PATHS } from './routes/access.ts'
 import { templateOf } from './routes/openapi.ts'
-import { checkServing, type House, marksOf, type Variables } from './routes/request.ts'
+import { type Ask, checkServing, type House, marksOf, type Variables } from './routes/request.ts'
 import { storeOf } from './routes/responses/stored.ts'
 import { ROUTES } from './routes/table.ts'
 import { Visits } from './routes/visits.ts'
@@ -26,8 +26,14 @@ const pathBelow = (rootPath: string) => {
   }
 }
 
-const errorResponse = (error: ApiError): Response =>
-  Response.json(envelope(error), { status: error.status, headers: error.headers })
+const errorBodyOf = (ask: Ask) => ROUTES.find(({ path }) => path === ask.req.path)?.errorBody
+
+/** An error as the API of its path tells errors. */
+const errorResponse = (error: ApiError, ask: Ask): Response => {
+  const { status, headers } = error
+  const body = errorBodyOf(ask)?.(error, ask.get('requestId')) ?? envelope(error)
+  return Response.json(body, { status, headers })
+}
 
 /** An id to find a request by; the caller's own where it is one. */
 const requestIdOf = (request: Request): string => {
@@ -48,6 +54,8 @@ const identify = (app: App, log: Log, visits: Visits): void => {
     if (ask.res.headers.get('content-type') !== SSE_HEADERS['content-type'])
       visit.end(ask.res.status)
     ask.res.headers.set('x-request-id', id)
+    // Anthropic's clients read it there.
+    if (errorBodyOf(ask)) ask.res.headers.set('request-id', id)
     log.debug('request', {
       ...marksOf(ask),
       method: ask.req.method,
@@ -137,7 +145,8 @@ export const createApp = (
   register(app, { lifecycles, settings, log, hold, store: storeOf(settings), visits })
   app.notFound((ask) =>
     errorResponse(
-      new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' })
+      new ApiError(404, `Unknown path: ${ask.req.method} ${ask.req.path}`, { code: 'not_found' }),
+      ask
     )
   )
   app.onError((error, ask) => {
@@ -147,7 +156,7 @@ export const createApp = (
         ...marksOf(ask),
         error: error.stack ?? String(error),
       })
-    return errorResponse(known ?? internal())
+    return errorResponse(known ?? internal(), ask)
   })
   return app
 }

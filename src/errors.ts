@@ -33,7 +33,7 @@ export interface ErrorEnvelope {
   error: { message: string; type: string; param: string | null; code: string | null }
 }
 
-/** Longest error text sent; a caller's own data must not come back by the megabyte. */
+/** Bytes of the longest error text sent; a caller's own data must not come back by the megabyte. */
 const MAX_MESSAGE = 1000
 
 /** Seconds after which a refused caller should come again. */
@@ -44,14 +44,42 @@ const typeOf = (status: ErrorStatus): string => {
   return status >= 500 ? 'server_error' : 'invalid_request_error'
 }
 
+const bounded = (message: string): string => {
+  if (Buffer.byteLength(message) <= MAX_MESSAGE) return message
+  // A character that is cut in two is left out.
+  const cut = Buffer.from(message).subarray(0, MAX_MESSAGE).toString('utf8')
+  return `${cut.replace(/\uFFFD$/, '')}…`
+}
+
 /** The body of an error answer, and the payload of an error frame. */
 export const envelope = ({ status, message, param, code }: ApiError): ErrorEnvelope => ({
-  error: {
-    message: message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message,
-    type: typeOf(status),
-    param,
-    code,
-  },
+  error: { message: bounded(message), type: typeOf(status), param, code },
+})
+
+const ANTHROPIC_TYPES: { [status: number]: string } = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  500: 'api_error',
+  503: 'overloaded_error',
+}
+
+export interface AnthropicEnvelope {
+  type: 'error'
+  error: { type: string; message: string }
+  request_id: string
+}
+
+/** The same as Anthropic's API tells it. */
+export const anthropicEnvelope = (
+  { status, message }: ApiError,
+  requestId: string
+): AnthropicEnvelope => ({
+  type: 'error',
+  error: { type: ANTHROPIC_TYPES[status] ?? 'invalid_request_error', message: bounded(message) },
+  request_id: requestId,
 })
 
 /** A field of the body that cannot be used as it is. */

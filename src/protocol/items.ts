@@ -148,7 +148,7 @@ const PACKED = 'seed1.'
 export const packed = (thought: string): string =>
   PACKED + Buffer.from(thought, 'utf8').toString('base64url')
 
-const unpacked = (text: string | null | undefined): string =>
+export const unpacked = (text: string | null | undefined): string =>
   text?.startsWith(PACKED)
     ? Buffer.from(text.slice(PACKED.length), 'base64url').toString('utf8')
     : ''

@@ -13,13 +13,15 @@ export const keyring = (keys: string[]): ((request: Request) => number) => {
   return (request) => {
     if (digests.length === 0) return 0
     const header = request.headers.get('authorization') ?? ''
-    const given = digest(/^bearer +(\S.*)$/i.exec(header)?.[1]?.trim() ?? '')
+    // Anthropic's clients have a header of their own.
+    const own = request.headers.get('x-api-key') ?? ''
+    const given = digest(/^bearer +(\S.*)$/i.exec(header)?.[1]?.trim() ?? own.trim())
     let found = -1
     for (const [index, known] of digests.entries()) if (timingSafeEqual(known, given)) found = index
     if (found >= 0) return found
     throw new ApiError(
       401,
-      header === ''
+      header === '' && own === ''
         ? 'This server wants an API key: send it as "Authorization: Bearer KEY"'
         : 'Incorrect API key provided',
       { code: 'invalid_api_key', headers: { 'www-authenticate': 'Bearer' } }

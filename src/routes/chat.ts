@@ -1,7 +1,7 @@
 // POST /v1/chat/completions and its dry run: checks, renders, generates, and answers whole or in chunks. The front door.
 import type { Conversation, RenderedPrompt } from '../conversation.ts'
 import type { OutputParser } from '../events.ts'
-import { asApiError, envelope, internal, invalid } from '../errors.ts'
+import { type ApiError, asApiError, envelope, internal, invalid } from '../errors.ts'
 import {
   type ChatPrompt,
   type ChatRequest,
@@ -224,7 +224,8 @@ export const streamed = (
   house: House,
   ask: Ask,
   frames: AsyncGenerator<string, undefined>,
-  leaving: AbortController
+  leaving: AbortController,
+  failed: (error: ApiError) => string = (error) => frame(JSON.stringify(envelope(error))) + DONE
 ): Response => {
   const body = sseBody(frames, {
     keepAliveSeconds: house.settings.keepAliveSeconds,
@@ -233,7 +234,7 @@ export const streamed = (
     onError: (error) => {
       const known = asApiError(error)
       if (!known) house.log.error('stream failed', { ...marksOf(ask), error: String(error) })
-      return frame(JSON.stringify(envelope(known ?? internal()))) + DONE
+      return failed(known ?? internal())
     },
   })
   return new Response(body, { headers: SSE_HEADERS })

@@ -23,6 +23,8 @@ export interface Described {
   errors?: number[]
   /** Has an answer of the same shape where it is no success. */
   also?: number[]
+  /** What its errors look like. */
+  error?: 'AnthropicError'
 }
 
 export interface DescribedRoute {
@@ -51,6 +53,22 @@ const ERROR: Schema = {
         code: { type: ['string', 'null'] },
       },
     },
+  },
+}
+
+const ANTHROPIC_ERROR: Schema = {
+  type: 'object',
+  required: ['type', 'error', 'request_id'],
+  additionalProperties: false,
+  properties: {
+    type: { const: 'error' },
+    error: {
+      type: 'object',
+      required: ['type', 'message'],
+      additionalProperties: false,
+      properties: { type: { type: 'string' }, message: { type: 'string', maxLength: 1024 } },
+    },
+    request_id: { type: 'string' },
   },
 }
 
@@ -91,9 +109,9 @@ const contentOf = (content: Answered['content'] = {}): object =>
   Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }]))
 
 const responsesOf = (route: DescribedRoute): object => {
-  const { ok, also = [] } = route.described
+  const { ok, also = [], error = 'Error' } = route.described
   const errors = [...new Set(errorsOf(route))].filter((status) => !also.includes(status))
-  const content = { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } }
+  const content = { 'application/json': { schema: { $ref: `#/components/schemas/${error}` } } }
   return {
     ...Object.fromEntries(
       [200, ...also].map((status) => [
@@ -155,7 +173,7 @@ export const documentOf = (
     ...(locked ? { security: [{ key: [] }] } : {}),
     paths,
     components: {
-      schemas: { Error: ERROR },
+      schemas: { Error: ERROR, AnthropicError: ANTHROPIC_ERROR },
       ...(locked ? { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } } : {}),
     },
   }

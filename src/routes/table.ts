@@ -1,7 +1,10 @@
 // The table of routes: what answers where, and what the document of the API says of it. app.ts mounts it.
+import { type ApiError, anthropicEnvelope } from '../errors.ts'
+import { countedSchema, messagesSchema } from '../protocol/anthropic.ts'
 import { chatSchema, promptSchema } from '../protocol/chat.ts'
 import { completionSchema } from '../protocol/completions.ts'
 import { responsesSchema } from '../protocol/responses.ts'
+import { countMessage, createMessage } from './anthropic.ts'
 import { chat, renderChat } from './chat.ts'
 import { completions } from './completions.ts'
 import { health, livez, load, version } from './health.ts'
@@ -25,6 +28,8 @@ export interface Route {
   answer: (house: House, ask: Ask) => Response | Promise<Response>
   /** Answers although no model is ready. */
   always?: true
+  /** How its errors are told, where not as OpenAI's. */
+  errorBody?: (error: ApiError, requestId: string) => object
   described: Described
 }
 
@@ -216,6 +221,41 @@ export const ROUTES: Route[] = [
       },
       ok: json('The items.', { object: { const: 'list' }, data: list(OBJECT), has_more: {} }),
       errors: [400, 404],
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/messages',
+    answer: createMessage,
+    errorBody: anthropicEnvelope,
+    described: {
+      summary: "Answer a conversation as Anthropic's API does",
+      body: messagesSchema,
+      ok: streamable('The message.', {
+        id: STRING,
+        type: { const: 'message' },
+        role: { const: 'assistant' },
+        model: STRING,
+        content: list(object({ type: STRING })),
+        stop_reason: { enum: ['end_turn', 'max_tokens', 'stop_sequence', 'tool_use'] },
+        stop_sequence: { type: ['string', 'null'] },
+        usage: object({ input_tokens: INTEGER, output_tokens: INTEGER }),
+      }),
+      errors: GENERATION_ERRORS,
+      error: 'AnthropicError',
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/messages/count_tokens',
+    answer: countMessage,
+    errorBody: anthropicEnvelope,
+    described: {
+      summary: 'Count the tokens that a conversation becomes',
+      body: countedSchema,
+      ok: json('Their number.', { input_tokens: INTEGER }),
+      errors: [404],
+      error: 'AnthropicError',
     },
   },
   {
