@@ -11,6 +11,17 @@ describe('wrong turns', () => {
     expect(turn.replace).not.toBe(turn.find)
   })
 
+  test('are built in together, so no expression is a part of another', () => {
+    const parts = WRONG_TURNS.flatMap(({ file, find, name }) =>
+      WRONG_TURNS.some(
+        (other) => other.file === file && other.find !== find && other.find.includes(find)
+      )
+        ? [name]
+        : []
+    )
+    expect(parts).toEqual([])
+  })
+
   test('have names of their own and tests that are there', () => {
     const names = WRONG_TURNS.map(({ name }) => name)
     expect(new Set(names).size).toBe(names.length)

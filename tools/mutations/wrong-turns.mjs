@@ -161,7 +161,7 @@ export const WRONG_TURNS = [
     [
       ['gate not cut', 'if pair[0] > limit { limit } else { pair[0] }', 'pair[0]'],
       ['up not cut', 'pair[1].clamp(-limit, limit) + 1.0', 'pair[1] + 1.0'],
-      ['up cut above only', 'pair[1].clamp(-limit, limit)', 'pair[1].min(limit)'],
+      ['up cut above only', 'pair[1].clamp(-limit, limit) + 1.0', 'pair[1].min(limit) + 1.0'],
       ['up without its one', 'pair[1].clamp(-limit, limit) + 1.0', 'pair[1].clamp(-limit, limit)'],
     ]
   ),
