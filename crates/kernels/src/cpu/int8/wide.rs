@@ -1,4 +1,11 @@
 //! The products of a tile with whatever vectors the CPU has: one vector holds a step of some or all of its sixteen rows.
+//!
+//! Loops are plain and nothing is a closure: what a compiler does not inline here has no instruction set.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators are calls to functions without the instruction set"
+)]
 
 use std::ops::Range;
 
@@ -104,17 +111,39 @@ unsafe fn group<V: Vector, const C: usize>(
                 x: std::array::from_fn(|c| x.row(column + c)),
                 sums: [V::zero(); C],
             };
-            let blocks = weights.chunks_exact(layout.block_bytes()).enumerate();
+            let size = layout.block_bytes();
+            let blocks = weights.len() / size;
+            let p = weights.as_ptr();
             // A loop for each layout, so that what one keeps in registers is not in another's way.
             match layout {
-                Layout::Mxfp4 => blocks.for_each(|(b, block)| part.mxfp4(block.as_ptr(), b)),
-                Layout::Q4 => blocks.for_each(|(b, block)| part.q4(block.as_ptr(), b)),
-                Layout::Q8 => blocks.for_each(|(b, block)| part.q8(block.as_ptr(), b)),
-                Layout::Q4K => blocks.for_each(|(b, block)| part.q4k(block.as_ptr(), b)),
-                Layout::Q6K => blocks.for_each(|(b, block)| part.q6k(block.as_ptr(), b)),
+                Layout::Mxfp4 => {
+                    for b in 0..blocks {
+                        part.mxfp4(p.add(b * size), b);
+                    }
+                }
+                Layout::Q4 => {
+                    for b in 0..blocks {
+                        part.q4(p.add(b * size), b);
+                    }
+                }
+                Layout::Q8 => {
+                    for b in 0..blocks {
+                        part.q8(p.add(b * size), b);
+                    }
+                }
+                Layout::Q4K => {
+                    for b in 0..blocks {
+                        part.q4k(p.add(b * size), b);
+                    }
+                }
+                Layout::Q6K => {
+                    for b in 0..blocks {
+                        part.q6k(p.add(b * size), b);
+                    }
+                }
             }
-            for (out, sums) in out.iter_mut().zip(part.sums) {
-                V::store(out.as_mut_ptr().add(first), sums);
+            for c in 0..C {
+                V::store(out[c].as_mut_ptr().add(first), part.sums[c]);
             }
         }
     }
@@ -140,9 +169,7 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
         // SAFETY: the caller lets us read a block, and its columns.
         unsafe {
             let mut totals = self.starts(b);
-            self.nibbles(p.add(ROWS), b * BLOCK, &mut totals, |codes| {
-                V::lookup(&MXFP4_CODES, codes)
-            });
+            self.nibbles::<true>(p.add(ROWS), b * BLOCK, &mut totals);
             self.add(totals, V::powers(p.add(self.first)), b);
         }
     }
@@ -152,7 +179,7 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
         // SAFETY: as above.
         unsafe {
             let mut totals = self.starts(b);
-            self.nibbles(p.add(HALVES), b * BLOCK, &mut totals, |codes| codes);
+            self.nibbles::<false>(p.add(HALVES), b * BLOCK, &mut totals);
             self.add(totals, self.halves(p), b);
         }
     }
@@ -168,8 +195,9 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
             };
             for step in 0..8 {
                 let codes = V::load(p.add(HALVES + 64 * step + 4 * self.first));
-                for (total, x) in totals.iter_mut().zip(&self.x) {
-                    *total = V::dot_octets(*total, codes, four::<V>(x, b * BLOCK + 4 * step));
+                for c in 0..C {
+                    let x = four::<V>(&self.x[c], b * BLOCK + 4 * step);
+                    totals[c] = V::dot_octets(totals[c], codes, x);
                 }
             }
             self.add(totals, self.halves(p), b);
@@ -187,13 +215,14 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
                 let at = 8 * b + part;
                 let mut totals = [V::splat(0); C];
                 let codes = codes.add(part * NIBBLES);
-                self.nibbles(codes, at * BLOCK, &mut totals, |codes| codes);
+                self.nibbles::<false>(codes, at * BLOCK, &mut totals);
                 let own = V::unsigned(scales.add(part * ROWS + self.first));
                 self.add(totals, V::mul(scale, own), at);
                 let own = V::unsigned(scales.add((8 + part) * ROWS + self.first));
                 let least = V::mul(least, own);
-                for (sum, x) in self.sums.iter_mut().zip(&self.x) {
-                    *sum = V::mul_sub(least, V::splat_float(*x.sums.get_unchecked(at)), *sum);
+                for c in 0..C {
+                    let weighted = V::splat_float(*self.x[c].sums.get_unchecked(at));
+                    self.sums[c] = V::mul_sub(least, weighted, self.sums[c]);
                 }
             }
         }
@@ -244,34 +273,43 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
     #[inline(always)]
     unsafe fn starts(&self, at: usize) -> [V::Integers; C] {
         // SAFETY: `at` is one of the row's blocks.
-        std::array::from_fn(|c| unsafe { V::splat(*self.x[c].starts.get_unchecked(at)) })
+        unsafe {
+            let mut starts = [V::splat(0); C];
+            for c in 0..C {
+                starts[c] = V::splat(*self.x[c].starts.get_unchecked(at));
+            }
+            starts
+        }
     }
 
     /// Adds the products of four columns from `at` on.
     #[inline(always)]
     unsafe fn dot(&self, totals: &mut [V::Integers; C], codes: V::Integers, at: usize) {
-        for (total, x) in totals.iter_mut().zip(&self.x) {
+        for c in 0..C {
             // SAFETY: the caller's promise.
-            unsafe { *total = V::dot(*total, codes, four::<V>(x, at)) };
+            unsafe { totals[c] = V::dot(totals[c], codes, four::<V>(&self.x[c], at)) };
         }
     }
 
-    /// Adds the products of a block of four-bit codes, each made what it stands for by `code`.
+    /// Adds the products of a block of four-bit codes, which stand for MXFP4's values or themselves.
     #[inline(always)]
-    unsafe fn nibbles(
+    unsafe fn nibbles<const MXFP4: bool>(
         &self,
         p: *const u8,
         at: usize,
         totals: &mut [V::Integers; C],
-        code: impl Fn(V::Integers) -> V::Integers,
     ) {
         // SAFETY: the caller lets us read 256 bytes, and the block's columns.
         unsafe {
             let mask = V::splat(0x0f0f_0f0f);
             for step in 0..4 {
                 let both = V::load(p.add(64 * step + 4 * self.first));
-                self.dot(totals, code(V::and(both, mask)), at + 4 * step);
-                let high = code(V::and(V::right::<4>(both), mask));
+                let (mut low, mut high) = (V::and(both, mask), V::and(V::right::<4>(both), mask));
+                if MXFP4 {
+                    low = V::lookup(&MXFP4_CODES, low);
+                    high = V::lookup(&MXFP4_CODES, high);
+                }
+                self.dot(totals, low, at + 4 * step);
                 self.dot(totals, high, at + 16 + 4 * step);
             }
         }
@@ -280,11 +318,12 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
     /// `sums += totals · scale · scale of the activations`.
     #[inline(always)]
     unsafe fn add(&mut self, totals: [V::Integers; C], scale: V::Floats, at: usize) {
-        for ((sum, total), x) in self.sums.iter_mut().zip(totals).zip(&self.x) {
+        for c in 0..C {
             // SAFETY: `at` is one of the row's blocks.
             unsafe {
-                let own = V::splat_float(*x.scales.get_unchecked(at));
-                *sum = V::mul_add(V::mul(V::float(total), scale), own, *sum);
+                let own = V::splat_float(*self.x[c].scales.get_unchecked(at));
+                let scaled = V::mul(V::float(totals[c]), scale);
+                self.sums[c] = V::mul_add(scaled, own, self.sums[c]);
             }
         }
     }
