@@ -59,6 +59,16 @@ export interface Thought {
   contentEnds: number[]
 }
 
+/** How the likeliest continuations are searched for, where they are not sampled. */
+export interface Beams {
+  /** Continuations that are followed at once. */
+  width: number
+  /** Exponent of the length by which a sum is divided (Wu et al. 2016, without its constant); 0 compares sums. */
+  lengthPenalty: number
+  /** Tokens that end a continuation. */
+  ends: ReadonlySet<number>
+}
+
 /** A compiled grammar over the whole generation; opaque, and good for any number of requests to its engine. */
 export interface Constraint {
   /** Roughly what it takes in memory. */

@@ -1,6 +1,14 @@
 // Runs the sequences of one request on the engine and merges what they say into one stream of events; routes start it.
-import type { ThinkingBudget, ThoughtMarkers } from './conversation.ts'
-import type { Constraint, Engine, PromptToken, Sampling, StepOutput, Thought } from './engine.ts'
+import type {
+  Beams,
+  Constraint,
+  Engine,
+  PromptToken,
+  Sampling,
+  StepOutput,
+  Thought,
+} from './engine.ts'
+import { searching } from './run/beams.ts'
 import { meterOf } from './run/meter.ts'
 import { type Prefill, prefillsOf } from './run/prefill.ts'
 import type { GenerationEvent, OutputParser, ParsedEvent, Token, Usage } from './events.ts'
@@ -23,6 +31,8 @@ export interface Run {
   priority: number
   tenant: number
   promptLogprobs?: number
+  /** Its choices are the best that a beam search finds, best first. */
+  beams?: Beams
   /** End a choice when its first call is complete. */
   oneCall?: boolean
   /** Tokens that are dropped from the text, such as control tokens where plain text is wanted. */
@@ -54,50 +64,6 @@ export const choicesOf = (prompt: Uint32Array, sampling: Sampling, n: number): S
       sampling: { ...sampling, seed: i === 0 ? seed : BigInt.asIntN(64, BigInt(seed) + BigInt(i)) },
     }
   })
-
-const thoughts = new WeakMap<Engine, Promise<{ [key in keyof ThoughtMarkers]?: Uint32Array }>>()
-
-const encodeMarkers = async (engine: Engine, markers: ThoughtMarkers) => {
-  const texts = Object.entries(markers).filter(([, text]) => typeof text === 'string')
-  const entries = texts.map(async ([key, text]) => [key, await engine.encodePrompt(text)] as const)
-  return Object.fromEntries(await Promise.all(entries))
-}
-
-/** What the engine needs to count a thought and to end it when its budget is used up. */
-export const thoughtOf = async (
-  engine: Engine,
-  markers: ThoughtMarkers,
-  budget: ThinkingBudget,
-  { openInPrompt, mayCall }: { openInPrompt: boolean; mayCall: boolean }
-): Promise<Thought> => {
-  let encoding = thoughts.get(engine)
-  if (!encoding) {
-    encoding = encodeMarkers(engine, markers)
-    thoughts.set(engine, encoding)
-    encoding.catch(() => thoughts.delete(engine))
-  }
-  const ids = await encoding
-  const hard = budget.dialect === 'hard'
-  const tokens = (key: keyof ThoughtMarkers): number[] => [...(ids[key] ?? [])]
-  const one = (key: keyof ThoughtMarkers): number | undefined => ids[key]?.[0]
-  const optional = (['reflectStart', 'reflectEnd', 'callStart', 'callEnd', 'content'] as const)
-    .map((key) => [key, one(key)] as const)
-    .filter(([, id]) => id !== undefined)
-  const bounded = budget.tokens === 0 || !(budget.isEffort && markers.knowsEfforts)
-  return {
-    start: tokens('start'),
-    choice: tokens('startUntilChoice').length,
-    end: one('end') ?? 0,
-    ...Object.fromEntries(optional),
-    openInPrompt,
-    ...(budget.tokens < 0 || !bounded ? {} : { budget: budget.tokens }),
-    closing: tokens(hard ? 'closingHard' : 'closing'),
-    closingInReflection: tokens(hard ? 'closingHard' : 'closingInReflection'),
-    afterClosing: tokens(mayCall ? 'afterClosingWithTools' : 'afterClosing'),
-    once: markers.once,
-    contentEnds: tokens('contentEnds'),
-  }
-}
 
 /** Turns one sequence's steps into events; knows its text so far only as far as it is undecided. */
 class Choice {
@@ -273,6 +239,7 @@ const scoresEvent = (index: number, promptLogprobs: PromptToken[]): RunEvent => 
 /** Feeds one sequence's events into the confluence until its end. */
 const drive = async (
   job: Run,
+  source: Pick<Engine, 'generate'>,
   index: number,
   into: Confluence,
   leaving: AbortController,
@@ -296,7 +263,7 @@ const drive = async (
   }
   let finish: StepOutput['finish']
   const journey = meterOf(job.engine).begin(request, prefill)
-  for await (const output of job.engine.generate(request, leaving.signal)) {
+  for await (const output of source.generate(request, leaving.signal)) {
     const events: RunEvent[] = choice.step(output).map((event) => ({ index, event }))
     journey.step(output, choice.done)
     if (output.promptLogprobs) {
@@ -332,8 +299,9 @@ export async function* run(
   const confluence = new Confluence(leavings.length, stop)
   const leave = (): void => confluence.fail(signal.reason)
   signal.addEventListener('abort', leave)
+  const source = request.beams ? searching(request.engine, request.beams) : request.engine
   for (const [index, leaving] of leavings.entries()) {
-    drive(request, index, confluence, leaving, prefills[index]!).then(
+    drive(request, source, index, confluence, leaving, prefills[index]!).then(
       () => confluence.close(),
       (error: unknown) => {
         confluence.fail(error)

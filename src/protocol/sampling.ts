@@ -1,6 +1,6 @@
 // The fields that say how tokens are chosen, alike in chat and completions: their schema and the engine's Sampling.
 import { z } from 'zod'
-import type { ModelInfo, Sampling } from '../engine.ts'
+import type { Beams, ModelInfo, Sampling } from '../engine.ts'
 import { invalid, unsupported } from '../errors.ts'
 import type { SamplingDefaults } from '../served.ts'
 import { decimal, integer } from './schema.ts'
@@ -86,6 +86,8 @@ export const samplingFields = {
       continuous_usage_stats: z.boolean().nullish(),
     })
     .nullish(),
+  use_beam_search: z.boolean().nullish(),
+  length_penalty: decimal(-10, 10).nullish(),
   return_token_ids: z.boolean().nullish(),
   return_tokens_as_token_ids: z.boolean().nullish(),
 }
@@ -95,7 +97,6 @@ export type SamplingFields = z.output<typeof fields>
 
 /** Fields we know, cannot serve, and must not ignore: the answer would not be what was asked for. */
 const REFUSED: { [field: string]: string } = {
-  use_beam_search: 'Beam search',
   grammar: "A grammar in GBNF (use 'structured_outputs' with a 'grammar' in Lark)",
 }
 
@@ -140,6 +141,46 @@ const biases = (
 const exactSeed = (seed: number | null | undefined): number | bigint | undefined => {
   if (seed === null || seed === undefined) return undefined
   return Number.isSafeInteger(seed) ? seed : BigInt.asIntN(64, BigInt(seed))
+}
+
+/** What a search cannot heed: it takes the likeliest as they are, and nothing before its end. */
+const UNSEARCHED = {
+  stream: (value) => value === true,
+  temperature: (value) => value !== 0,
+  stop: (value) => value !== '' && !(Array.isArray(value) && value.length === 0),
+  min_tokens: (value) => value !== 0,
+  logit_bias: (value) => Object.keys(value as object).length > 0,
+  bad_words: (value) => (value as unknown[]).length > 0,
+  allowed_token_ids: () => true,
+  logprob_token_ids: () => true,
+  prompt_logprobs: () => true,
+  presence_penalty: (value) => value !== 0,
+  frequency_penalty: (value) => value !== 0,
+  repetition_penalty: (value) => value !== 1,
+  include_stop_str_in_output: (value) => value === true,
+} satisfies { [field in keyof SamplingFields]: (value: unknown) => boolean }
+
+/** How the likeliest answers are searched for; undefined where they are sampled. */
+export const beamsOf = (
+  request: SamplingFields,
+  { eosTokenIds }: ModelInfo,
+  width: number
+): Beams | undefined => {
+  if (!request.use_beam_search) {
+    if (typeof request.length_penalty === 'number' && request.length_penalty !== 1)
+      throw invalid('length_penalty', `'length_penalty' is only allowed with 'use_beam_search'`)
+    return undefined
+  }
+  for (const [field, matters] of Object.entries(UNSEARCHED)) {
+    const value = request[field as keyof typeof UNSEARCHED]
+    if (value !== undefined && value !== null && matters(value))
+      throw invalid(field, `'${field}' cannot go with 'use_beam_search'; leave it out`)
+  }
+  return {
+    width,
+    lengthPenalty: request.length_penalty ?? 1,
+    ends: new Set([...(request.ignore_eos ? [] : eosTokenIds), ...(request.stop_token_ids ?? [])]),
+  }
 }
 
 /** How many candidates each token of the prompt is scored with; undefined where it is not. */

@@ -13,6 +13,7 @@ import {
   maxTokensOf,
 } from '../protocol/chat.ts'
 import {
+  beamsOf,
   type Delivery,
   deliveryOf,
   promptLogprobsOf,
@@ -21,7 +22,8 @@ import {
   shownLogprobs,
 } from '../protocol/sampling.ts'
 import { type Asked, askedOf } from '../protocol/shape.ts'
-import { choicesOf, primed, type Run, run, type RunEvent, thoughtOf } from '../run.ts'
+import { choicesOf, primed, type Run, run, type RunEvent } from '../run.ts'
+import { thoughtOf } from '../run/thought.ts'
 import type { ServedModel } from '../served.ts'
 import { ChatAnswer, ChatChunks, type ChatShape, randomId } from '../stream/chat.ts'
 import { type PromptScore, UsageTally, wirePromptLogprobs } from '../stream/logprobs.ts'
@@ -125,9 +127,18 @@ export const runOf = async (
     ...(logprobs === undefined ? {} : { logprobs }),
   })
   const cacheSalt = cacheSaltOf(ask, settings, request.cache_salt)
-  const goesOn = goesOnOf(model, conversation)
+  const beams = beamsOf(request, engine.info, request.n ?? 1)
+  const goesOn = beams ? undefined : goesOnOf(model, conversation)
   if (goesOn) sampling.goesOn = goesOn
-  const constraint = await constraintOf(model, rendered, sampling)
+  const constraint = await constraintOf(model, rendered, sampling, !beams)
+  if (beams && constraint)
+    throw invalid(
+      'use_beam_search',
+      `'use_beam_search' cannot go with an answer or calls that are held to a shape`
+    )
+  const budgeted = conversation.budget.tokens >= 0 && !conversation.budget.isEffort
+  if (beams && family.thought && budgeted)
+    throw invalid('use_beam_search', `'use_beam_search' cannot go with a bound on thought`)
   const silent = new Set((family.silentTokens ?? []).map((name) => engine.tokenId(name)))
   const controls = new Map(family.controlTokens.map((name) => [engine.tokenId(name), name]))
   const { tools, toolChoice, budget } = conversation
@@ -143,11 +154,12 @@ export const runOf = async (
     tenant: ask.get('tenant'),
     oneCall: conversation.parallelToolCalls === false,
     ...(constraint ? { constraint } : {}),
+    ...(beams ? { beams } : {}),
     ...(request.skip_special_tokens === false ? {} : { isHidden: (id) => silent.has(id) }),
     ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     controlName: (id) => controls.get(id),
     ...(cacheSalt === undefined ? {} : { cacheSalt }),
-    ...(family.thought
+    ...(family.thought && !beams
       ? { thought: await thoughtOf(engine, family.thought, budget, standing) }
       : {}),
   }

@@ -7,6 +7,7 @@ import {
   promptsOf,
 } from '../protocol/completions.ts'
 import {
+  beamsOf,
   type Delivery,
   deliveryOf,
   promptLogprobsOf,
@@ -103,11 +104,18 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
   const cut = typeof request.truncate_prompt_tokens === 'number'
   const written = promptsOf(request, cut ? Infinity : info.maxModelLen)
   const n = request.n ?? 1
-  const perPrompt = request.best_of ?? n
+  const beams = beamsOf(request, info, request.best_of ?? n)
+  // A search knows the best of all that it follows.
+  const perPrompt = beams ? n : (request.best_of ?? n)
   if (written.length * perPrompt > MAX_SEQUENCES)
     throw invalid('prompt', `The prompts times 'n' make more than ${MAX_SEQUENCES} completions`)
   const echo = request.echo ?? false
   const asked = askedOf(request, '')
+  if (beams && (asked || request.max_tokens === 0))
+    throw invalid(
+      'use_beam_search',
+      `'use_beam_search' needs tokens to generate, which no shape holds`
+    )
   const logprobs = request.logprobs ?? undefined
   const shown = shownLogprobs(request, logprobs)
   const maxTokens = request.max_tokens ?? DEFAULT_MAX_TOKENS
@@ -147,6 +155,7 @@ const plan = async (house: House, ask: Ask, request: CompletionRequest): Promise
       tenant: ask.get('tenant'),
       ...(cacheSalt === undefined ? {} : { cacheSalt }),
       ...(isHidden ? { isHidden } : {}),
+      ...(beams ? { beams } : {}),
       ...(asked ? { constraint: await shapeConstraint(engine, asked.shape, asked.param) } : {}),
       ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
     },

@@ -27,16 +27,18 @@ const compiled = async (engine: Engine, lark: string, param: string): Promise<Co
 const isFree = ({ allowedTokenIds, logitBias, badWords, ignoreEos }: Sampling): boolean =>
   allowedTokenIds === undefined && logitBias.length === 0 && badWords.length === 0 && !ignoreEos
 
-/** What a reply must follow; undefined where anything goes. Throws 400 for what cannot be enforced. */
+/** What a reply must follow; undefined where anything goes. Throws 400 for what cannot be enforced. `guarded` holds it to its family's envelope too. */
 export const constraintOf = async (
   { engine, family, settings }: ServedModel,
   { conversation, prompt, asked }: Rendered,
-  sampling: Sampling
+  sampling: Sampling,
+  guarded = true
 ): Promise<Constraint | undefined> => {
   const lark = await family.constraint({
     conversation,
     start: prompt.start,
-    guard: (settings.harmonyGuard && isFree(sampling)) || sampling.goesOn !== undefined,
+    guard:
+      guarded && ((settings.harmonyGuard && isFree(sampling)) || sampling.goesOn !== undefined),
     ids: idsIn(engine),
   })
   if (lark === undefined) return undefined

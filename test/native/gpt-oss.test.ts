@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EngineRequest } from '../../src/engine.ts'
 import { ARCHITECTURES } from '../../src/families/index.ts'
-import { thoughtOf } from '../../src/run.ts'
+import { thoughtOf } from '../../src/run/thought.ts'
 import { DRAW, type Running, serveFolder, tinyModel } from './tiny.ts'
 
 const { family } = ARCHITECTURES.GptOssForCausalLM!

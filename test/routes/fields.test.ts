@@ -94,7 +94,6 @@ describe('a bad field is a 400 that names it', () => {
     ['modalities', { modalities: ['text', 'audio'] }],
     ['audio', { audio: { voice: 'x' } }],
     ['echo', { echo: 'yes' }],
-    ['use_beam_search', { use_beam_search: true }],
     ['truncate_prompt_tokens', { truncate_prompt_tokens: 0 }],
     ['truncate_prompt_tokens', { truncate_prompt_tokens: -2 }],
     ['truncate_prompt_tokens', { truncate_prompt_tokens: 4096 }],

@@ -1,4 +1,4 @@
-"""Owns the training: copy curriculum, short conversations, all lengths, by wall clock, resumable, with averaged weights."""
+"""Owns the training: copy curriculum, short conversations, all lengths, by the clock of its cores, resumable, with averaged weights."""
 
 import argparse
 import json
@@ -19,6 +19,11 @@ import model
 torch.set_num_threads(2)
 # What each family's rows and forward pass come from.
 FAMILIES = {'seed-oss': (generate, model), 'gpt-oss': (harmony, gpt_oss)}
+
+
+def clock():
+    """Seconds of work: what a busy or stopped machine takes longer for is no more training."""
+    return time.process_time() / torch.get_num_threads()
 
 
 class Muon:
@@ -175,7 +180,7 @@ def main():
     phase, copied, began_short, saved, queue, log = ('copy' if tokens < args.copy_tokens else 'all'), tokens, None, seconds, [], []
     if state and state.get('phase') == 'short':
         phase, began_short = 'short', seconds
-    last = time.time()
+    last = clock()
     while seconds < args.seconds:
         if not queue:
             if phase == 'copy' and tokens >= args.copy_tokens:
@@ -202,8 +207,8 @@ def main():
         tokens += int((ids != 1).sum())
         learned += len(targets)
         log.append((loss.item(), (logits.argmax(-1) == targets).float().mean().item()))
-        seconds += time.time() - last
-        last = time.time()
+        now = clock()
+        seconds, last = seconds + now - last, now
         if steps % 50 == 0:
             l, a = (sum(x) / len(log) for x in zip(*log))
             print(f'{time.strftime("%H:%M:%S")} {phase} step {steps} {seconds:.0f}s tokens {tokens / 1e6:.2f}M learned {learned / 1e6:.2f}M loss {l:.3f} acc {a:.3f} lr {f:.3f} {tokens / seconds:.0f} tok/s', flush=True)
