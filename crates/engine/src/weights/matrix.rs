@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use rayon::prelude::*;
 use seed_kernels::cpu::{BlockFormat, Weights, encode_mxfp4};
+
+use super::pages::release;
 
 /// Element type in which a matrix is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,22 +281,16 @@ impl Matrix {
 
     /// Gives the pages of a mapped matrix back, which will not be read again.
     pub(crate) fn release(&self) {
-        let advise = |map: &Mmap, range: &Range<usize>| {
-            // SAFETY: the pages are those of a read-only file and come back when they are read again.
-            let _ = unsafe {
-                map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
-            };
-        };
         match &self.bytes {
-            Bytes::Mapped(map, range) => advise(map, range),
+            Bytes::Mapped(map, range) => release(map, range),
             Bytes::Mxfp4 {
                 map,
                 blocks,
                 scales,
                 scale_map,
             } => {
-                advise(map, blocks);
-                advise(scale_map, scales);
+                release(map, blocks);
+                release(scale_map, scales);
             }
             _ => {}
         }

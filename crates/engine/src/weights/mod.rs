@@ -7,6 +7,7 @@ mod index;
 mod keeping;
 mod matrix;
 mod original;
+mod pages;
 mod promised;
 mod safetensors;
 mod source;

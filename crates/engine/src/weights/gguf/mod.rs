@@ -18,6 +18,7 @@ use serde_json::Value;
 use self::config::Facts;
 use self::entries::{Entry, Parts, interleaved, place};
 use self::header::{Header, Metadata};
+use super::pages::release;
 use super::source::part;
 use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
 
@@ -221,7 +222,11 @@ impl WeightSource for GgufFile {
                     StorageDType::Mxfp4 => None,
                     _ => Matrix::mapped(Arc::clone(&all.map), range.clone(), dtype, count, *cols),
                 };
-                Ok(mapped.unwrap_or_else(|| owned(&all.map[range], dtype, count, *cols)))
+                Ok(mapped.unwrap_or_else(|| {
+                    let copied = owned(&all.map[range.clone()], dtype, count, *cols);
+                    release(&all.map, &range);
+                    copied
+                }))
             }
         }
     }
@@ -279,11 +284,17 @@ impl WeightSource for GgufFile {
         };
         let one = |expert: usize| match &entry.parts {
             Parts::GateUp(gate, up) => {
-                owned(&interleaved(gate, up, expert), gate.dtype(), rows, cols)
+                let copied = owned(&interleaved(gate, up, expert), gate.dtype(), rows, cols);
+                for half in [gate, up] {
+                    release(&half.map, &half.range(expert, 0..half.rows));
+                }
+                copied
             }
             Parts::Whole(all) => {
-                let bytes = &all.map[all.range(expert, 0..all.rows)];
-                owned(bytes, all.dtype(), rows, cols)
+                let range = all.range(expert, 0..all.rows);
+                let copied = owned(&all.map[range.clone()], all.dtype(), rows, cols);
+                release(&all.map, &range);
+                copied
             }
         };
         Ok((0..experts).into_par_iter().map(one).collect())
