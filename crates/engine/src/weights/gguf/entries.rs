@@ -58,13 +58,12 @@ impl Rows {
 }
 
 /// One expert's gates and ups as interleaved rows: row 2i is gate i, row 2i + 1 is up i.
-pub(super) fn interleaved(gate: &Rows, up: &Rows, expert: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 * gate.rows * gate.row_bytes);
-    for row in 0..gate.rows {
-        bytes.extend_from_slice(gate.row(expert, row));
-        bytes.extend_from_slice(up.row(expert, row));
-    }
-    bytes
+pub(super) fn interleaved<'a>(
+    gate: &'a Rows,
+    up: &'a Rows,
+    expert: usize,
+) -> impl Iterator<Item = &'a [u8]> {
+    (0..gate.rows).flat_map(move |row| [gate.row(expert, row), up.row(expert, row)])
 }
 
 /// Enters a tensor under its Hugging Face name; the halves of experts wait for each other.

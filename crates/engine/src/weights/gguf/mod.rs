@@ -154,25 +154,41 @@ fn splits(path: &Path, metadata: &Metadata) -> Result<Vec<PathBuf>, WeightError>
         .collect())
 }
 
-/// A matrix from owned bytes in ggml's layout.
-fn owned(bytes: &[u8], dtype: StorageDType, rows: usize, cols: usize) -> Matrix {
-    if dtype != StorageDType::Mxfp4 {
-        return Matrix::copied(bytes, dtype, rows, cols);
+/// A matrix from copies of rows in ggml's layout.
+fn owned<'a>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    dtype: StorageDType,
+    count: usize,
+    cols: usize,
+) -> Matrix {
+    if dtype == StorageDType::Mxfp4 {
+        let (blocks, scales) = split_mxfp4(rows, count, cols);
+        return Matrix::packed(blocks, scales, count, cols);
     }
-    let (blocks, scales) = split_mxfp4(bytes);
-    Matrix::packed(blocks, scales, rows, cols)
+    let mut bytes = Vec::with_capacity(dtype.bytes(count * cols));
+    rows.for_each(|row| bytes.extend_from_slice(row));
+    Matrix::copied(&bytes, dtype, count, cols)
 }
 
-/// ggml's MXFP4 blocks (a scale, then byte j holding elements j and j + 16) as the checkpoint has them: codes apart
+/// Rows of ggml's MXFP4 blocks (a scale, then byte j holding elements j and j + 16) as the checkpoint has them: codes apart
 /// from scales, byte j holding elements 2j and 2j + 1.
-fn split_mxfp4(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let mut codes = Vec::with_capacity(bytes.len() / 17 * 16);
-    let mut scales = Vec::with_capacity(bytes.len() / 17);
-    for block in bytes.chunks_exact(17) {
-        scales.push(block[0]);
-        let halves = &block[1..];
-        codes.extend(halves.chunks_exact(2).map(|b| b[0] & 15 | b[1] << 4));
-        codes.extend(halves.chunks_exact(2).map(|b| b[0] >> 4 | b[1] & 0xF0));
+fn split_mxfp4<'a>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    count: usize,
+    cols: usize,
+) -> (Vec<u8>, Vec<u8>) {
+    let blocks = count * cols / 32;
+    let (mut codes, mut scales) = (vec![0; 16 * blocks], vec![0; blocks]);
+    let mut places = codes.chunks_exact_mut(16).zip(&mut scales);
+    for row in rows {
+        for (block, (codes, scale)) in row.chunks_exact(17).zip(&mut places) {
+            *scale = block[0];
+            let (low, high) = codes.split_at_mut(8);
+            for (j, pair) in block[1..].chunks_exact(2).enumerate() {
+                low[j] = pair[0] & 15 | pair[1] << 4;
+                high[j] = pair[0] >> 4 | pair[1] & 0xF0;
+            }
+        }
     }
     (codes, scales)
 }
@@ -206,11 +222,9 @@ impl WeightSource for GgufFile {
                 let (_, blocks) = all.kind.block();
                 let (first, count) =
                     part(all.row_bytes / blocks, rank, world).ok_or_else(uneven)?;
-                let bytes: Vec<u8> = (0..*rows)
-                    .flat_map(|row| &all.row(0, row)[first * blocks..(first + count) * blocks])
-                    .copied()
-                    .collect();
-                Ok(owned(&bytes, dtype, *rows, cols / world))
+                let parts = (0..*rows)
+                    .map(|row| &all.row(0, row)[first * blocks..(first + count) * blocks]);
+                Ok(owned(parts, dtype, *rows, cols / world))
             }
             Shard::Whole | Shard::Rows { .. } | Shard::Columns { .. } => {
                 let (first, count) = match shard {
@@ -223,7 +237,8 @@ impl WeightSource for GgufFile {
                     _ => Matrix::mapped(Arc::clone(&all.map), range.clone(), dtype, count, *cols),
                 };
                 Ok(mapped.unwrap_or_else(|| {
-                    let copied = owned(&all.map[range.clone()], dtype, count, *cols);
+                    let rows = all.map[range.clone()].chunks_exact(all.row_bytes);
+                    let copied = owned(rows, dtype, count, *cols);
                     release(&all.map, &range);
                     copied
                 }))
@@ -240,6 +255,8 @@ impl WeightSource for GgufFile {
                 let experts = entry.info.shape[0];
                 let bytes = (0..experts)
                     .flat_map(|e| interleaved(gate, up, e))
+                    .flatten()
+                    .copied()
                     .collect();
                 (gate, bytes)
             }
@@ -284,7 +301,7 @@ impl WeightSource for GgufFile {
         };
         let one = |expert: usize| match &entry.parts {
             Parts::GateUp(gate, up) => {
-                let copied = owned(&interleaved(gate, up, expert), gate.dtype(), rows, cols);
+                let copied = owned(interleaved(gate, up, expert), gate.dtype(), rows, cols);
                 for half in [gate, up] {
                     release(&half.map, &half.range(expert, 0..half.rows));
                 }
@@ -292,7 +309,8 @@ impl WeightSource for GgufFile {
             }
             Parts::Whole(all) => {
                 let range = all.range(expert, 0..all.rows);
-                let copied = owned(&all.map[range.clone()], all.dtype(), rows, cols);
+                let inner = all.map[range.clone()].chunks_exact(all.row_bytes);
+                let copied = owned(inner, all.dtype(), rows, cols);
                 release(&all.map, &range);
                 copied
             }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::layout::{HALVES, Layout, NIBBLES, OCTETS, PAIRS};
+use super::layout::{HALVES, Layout, NIBBLES, PAIRS};
 use super::{BLOCK, ROWS};
 use crate::format::{BlockFormat, Weights, scale_and_least};
 
@@ -43,15 +43,34 @@ pub(super) fn tile(weights: Weights<'_>, n: usize, k: usize) -> Option<(Layout, 
     Some((layout, bytes))
 }
 
-/// Where the code of a row and column lies among those of four bits: byte, and whether in its high half.
-fn nibble(r: usize, column: usize) -> (usize, bool) {
-    let (step, j) = (column / 4, column % 4);
-    (step % 4 * 64 + 4 * r + j, step >= 4)
+/// Four octets from `at` on, the first lowest.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn put_nibble(codes: &mut [u8], r: usize, column: usize, code: u8) {
-    let (at, high) = nibble(r, column);
-    codes[at] |= if high { code << 4 } else { code };
+/// Puts the four columns of a step, which a row has side by side.
+fn put(codes: &mut [u8], r: usize, step: usize, word: u32) {
+    codes[64 * step + 4 * r..][..4].copy_from_slice(&word.to_le_bytes());
+}
+
+/// The low four bits of each octet.
+const FOUR: u32 = 0x0f0f_0f0f;
+/// The low two.
+const TWO: u32 = 0x0303_0303;
+
+/// Puts a block of four-bit codes: of step s, columns 4s to 4s + 3, `low`, and of step s + 4 `high`, an octet a code.
+fn put_nibbles(codes: &mut [u8], r: usize, words: impl Fn(usize) -> (u32, u32)) {
+    for step in 0..4 {
+        let (low, high) = words(step);
+        put(codes, r, step, low | high << 4);
+    }
+}
+
+/// The four codes of two octets, one an octet.
+fn spread(pair: &[u8]) -> u32 {
+    let (first, second) = (u32::from(pair[0]), u32::from(pair[1]));
+    let apart = |octet: u32| octet & 15 | (octet & 0xf0) << 4;
+    apart(first) | apart(second) << 16
 }
 
 fn mxfp4(codes: &[u8], exponent: u8, r: usize, out: &mut [u8]) {
@@ -60,10 +79,9 @@ fn mxfp4(codes: &[u8], exponent: u8, r: usize, out: &mut [u8]) {
         255 => 255,
         exponent => exponent.saturating_sub(1),
     };
-    for (j, byte) in codes.iter().enumerate() {
-        put_nibble(&mut out[ROWS..], r, 2 * j, byte & 15);
-        put_nibble(&mut out[ROWS..], r, 2 * j + 1, byte >> 4);
-    }
+    put_nibbles(&mut out[ROWS..], r, |step| {
+        (spread(&codes[2 * step..]), spread(&codes[8 + 2 * step..]))
+    });
 }
 
 fn ggml(format: BlockFormat, block: &[u8], r: usize, out: &mut [u8]) {
@@ -71,26 +89,27 @@ fn ggml(format: BlockFormat, block: &[u8], r: usize, out: &mut [u8]) {
     match format {
         BlockFormat::Q8_0 => {
             put_half(out, block);
-            for (column, code) in block[2..].iter().enumerate() {
-                put_octet(&mut out[HALVES..], r, column, code ^ 0x80);
+            for step in 0..8 {
+                let codes = word(block, 2 + 4 * step) ^ 0x8080_8080;
+                put(&mut out[HALVES..], r, step, codes);
             }
         }
         BlockFormat::Q5_0 => {
             put_half(out, block);
-            let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-            for column in 0..BLOCK {
-                let byte = block[6 + column % 16];
-                let four = if column < 16 { byte & 15 } else { byte >> 4 };
-                let code = four | ((high >> column) as u8 & 1) << 4;
-                put_octet(&mut out[HALVES..], r, column, 128 - 16 + code);
+            let high = word(block, 2);
+            for step in 0..8 {
+                let four = word(block, 6 + 4 * (step % 4)) >> (step / 4 * 4) & FOUR;
+                let bit = |column: usize| (high >> (4 * step + column) & 1) << (8 * column + 4);
+                let five = four | bit(0) | bit(1) | bit(2) | bit(3);
+                put(&mut out[HALVES..], r, step, five + 0x7070_7070);
             }
         }
         BlockFormat::Q4_0 => {
             put_half(out, block);
-            for (j, byte) in block[2..].iter().enumerate() {
-                put_nibble(&mut out[HALVES..], r, j, byte & 15);
-                put_nibble(&mut out[HALVES..], r, j + 16, byte >> 4);
-            }
+            put_nibbles(&mut out[HALVES..], r, |step| {
+                let both = word(block, 2 + 4 * step);
+                (both & FOUR, both >> 4 & FOUR)
+            });
         }
         BlockFormat::Q4_K => {
             put_half(out, block);
@@ -100,12 +119,11 @@ fn ggml(format: BlockFormat, block: &[u8], r: usize, out: &mut [u8]) {
                 let (scale, least) = scale_and_least(&block[4..16], part);
                 scales[part * ROWS + r] = scale;
                 scales[(8 + part) * ROWS + r] = least;
-                let codes = &mut codes[part * NIBBLES..][..NIBBLES];
-                for column in 0..BLOCK {
-                    let byte = block[16 + part / 2 * BLOCK + column];
-                    let code = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
-                    put_nibble(codes, r, column, code);
-                }
+                let at = 16 + part / 2 * BLOCK;
+                let four = |column: usize| word(block, at + column) >> (part % 2 * 4) & FOUR;
+                put_nibbles(&mut codes[part * NIBBLES..], r, |step| {
+                    (four(4 * step), four(16 + 4 * step))
+                });
             }
         }
         BlockFormat::Q6_K => {
@@ -114,23 +132,23 @@ fn ggml(format: BlockFormat, block: &[u8], r: usize, out: &mut [u8]) {
             for (part, scale) in block[192..208].iter().enumerate() {
                 scales[part * ROWS + r] = *scale;
             }
-            for at in 0..8 * BLOCK {
-                let (n, quarter, l) = (at / 128, at % 128 / 32, at % 32);
-                let byte = block[64 * n + quarter % 2 * 32 + l];
-                let four = if quarter < 2 { byte & 15 } else { byte >> 4 };
-                let two = block[128 + 32 * n + l] >> (2 * quarter) & 3;
-                let codes = &mut codes[at / BLOCK * (NIBBLES + PAIRS)..];
-                let column = at % BLOCK;
-                put_nibble(codes, r, column, four);
-                let (step, j) = (column / 4, column % 4);
-                codes[NIBBLES + step / 4 * 64 + 4 * r + j] |= two << (2 * (step % 4));
+            for part in 0..8 {
+                let (n, quarter) = (part / 4, part % 4);
+                let codes = &mut codes[part * (NIBBLES + PAIRS)..];
+                let four = |column: usize| {
+                    word(block, 64 * n + quarter % 2 * BLOCK + column) >> (quarter / 2 * 4) & FOUR
+                };
+                let two = |step: usize| {
+                    let pairs = word(block, 128 + BLOCK * n + 4 * step);
+                    (pairs >> (2 * quarter) & TWO) << (2 * (step % 4))
+                };
+                put_nibbles(codes, r, |step| (four(4 * step), four(16 + 4 * step)));
+                for half in 0..2 {
+                    let pairs = (4 * half..4 * half + 4).fold(0, |all, step| all | two(step));
+                    put(&mut codes[NIBBLES..], r, half, pairs);
+                }
             }
         }
         BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q5_K => {}
     }
-}
-
-fn put_octet(codes: &mut [u8], r: usize, column: usize, code: u8) {
-    debug_assert!(codes.len() >= OCTETS);
-    codes[column / 4 * 64 + 4 * r + column % 4] = code;
 }
