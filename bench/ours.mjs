@@ -2,7 +2,7 @@
 import { openEngine } from '../dist/native.js'
 import { readModelFolder } from '../dist/model.js'
 
-const sampling = (maxTokens) => ({
+const sampling = (maxTokens, logitBias = []) => ({
   temperature: 0,
   topK: 0,
   topP: 1,
@@ -10,7 +10,7 @@ const sampling = (maxTokens) => ({
   repetitionPenalty: 1,
   presencePenalty: 0,
   frequencyPenalty: 0,
-  logitBias: [],
+  logitBias,
   minTokens: 0,
   maxTokens,
   ignoreEos: true,
@@ -44,14 +44,14 @@ const open = async ({ path, threads, context, sequences, guess }) => {
 }
 
 /** Seconds until the first token, and from there to the last. */
-const one = async (prompt, maxTokens) => {
+const one = async (prompt, maxTokens, logitBias) => {
   const started = performance.now()
   let first
   let tokens = 0
   let atFirst = 0
   const request = {
     prompt: Uint32Array.from(prompt),
-    sampling: sampling(maxTokens),
+    sampling: sampling(maxTokens, logitBias),
     priority: 0,
     tenant: 0,
   }
@@ -72,8 +72,8 @@ const one = async (prompt, maxTokens) => {
 const actions = {
   open,
   prefill: async ({ prompts }) => (await one(prompts[0], 1)).first,
-  decode: async ({ prompts, tokens }) => {
-    const all = await Promise.all(prompts.map((prompt) => one(prompt, tokens + 1)))
+  decode: async ({ prompts, tokens, bias }) => {
+    const all = await Promise.all(prompts.map((prompt) => one(prompt, tokens + 1, bias)))
     return Math.max(...all.map(({ rest }) => rest))
   },
 }

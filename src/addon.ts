@@ -11,6 +11,7 @@ export interface Addon {
   machine(): string
   harmonyVocabulary(): { bytes: Uint8Array; offsets: Uint32Array; control: Uint32Array }
   shareMemory(models: unknown[]): number[]
+  quantizeFolder(folder: string, format: string, file: string): Promise<void>
 }
 
 /** Name of the prebuilt package's platform part, as napi names it. */

@@ -20,6 +20,10 @@ const COMMANDS: {
     load: () => import('./cli/doctor.ts'),
     alias: 'check-environment',
   },
+  quantize: {
+    what: 'write a folder of smaller weights',
+    load: () => import('./cli/quantize.ts'),
+  },
   parse: { what: 'show the events of an output', load: () => import('./cli/parse.ts') },
 }
 

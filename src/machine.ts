@@ -1,4 +1,5 @@
-// What this machine can do and what a model would need of it, before anything is loaded; loading.ts shows plans, `doctor` all of it.
+// What this machine can do, what a model would need of it, and a smaller form of it, before anything is loaded; loading.ts
+// shows plans, `doctor` all of it, `quantize` writes.
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { findAddon, loadAddon } from './addon.ts'
 import { type EngineOptions, withSeed } from './native.ts'
@@ -28,6 +29,10 @@ export interface Prospect {
 /** Plans a model without loading it; `path` may be a released model's name. Throws one sentence. */
 export const prospectOf = (model: EngineOptions): Prospect =>
   JSON.parse(loadAddon().prospect(withSeed(model))) as Prospect
+
+/** Writes a folder's weights as one safetensors file of blocks; rejects with one sentence. */
+export const quantizeFolder = (folder: string, format: string, file: string): Promise<void> =>
+  loadAddon().quantizeFolder(folder, format, file)
 
 /** As the addon says it. */
 interface AddonFacts {

@@ -5,6 +5,7 @@
 
 mod events;
 mod options;
+mod quantize;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -22,6 +23,7 @@ use seed_kernels::cpu::Level;
 use events::{EngineEvent, ModelFactsObject, StatsObject, prospect_json};
 pub use options::EngineOptionsObject;
 use options::{PieceObject, RequestObject, encode};
+pub use quantize::{Quantizing, quantize_folder};
 
 /// The callback: weak, so that an idle engine does not keep the process alive.
 type Callback = ThreadsafeFunction<EngineEvent, (), EngineEvent, Status, false, true, 0>;

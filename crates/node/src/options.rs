@@ -36,6 +36,11 @@ pub struct EngineOptionsObject {
     pub seed: Vec<u8>,
 }
 
+/// The block format that the command line calls so.
+pub(crate) fn blocks(name: &str) -> Result<StorageDType, String> {
+    StorageDType::blocks(&name.to_uppercase()).ok_or_else(|| format!("unknown format {name}"))
+}
+
 impl EngineOptionsObject {
     pub(crate) fn into_load_options(self) -> Result<LoadOptions, String> {
         let dtype = match self.dtype.as_str() {
@@ -48,10 +53,7 @@ impl EngineOptionsObject {
         let quantize = match self.quantize.as_deref() {
             None => None,
             Some("mxfp4") => Some(StorageDType::Mxfp4),
-            Some(name) => Some(
-                StorageDType::blocks(&name.to_uppercase())
-                    .ok_or_else(|| format!("unknown format {name}"))?,
-            ),
+            Some(name) => Some(blocks(name)?),
         };
         let seed = <[u8; 32]>::try_from(self.seed).map_err(|_| "seed must be 32 bytes")?;
         Ok(LoadOptions {

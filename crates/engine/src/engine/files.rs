@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::load::LoadError;
 use crate::model::{ModelConfig, is_original, read_json, released, released_names};
 use crate::text::{Tokenizer, TokenizerOptions, o200k_harmony};
-use crate::weights::{GgufFile, Promised, SafetensorsFolder, StorageDType, WeightSource};
+use crate::weights::{
+    Checkpoint, GgufFile, Keeping, Promised, SafetensorsFolder, StorageDType, WeightSource, rewrite,
+};
 
 /// Files of one model, opened as far as their headers.
 pub(crate) struct ModelFiles {
@@ -112,6 +114,26 @@ pub(crate) fn tensors_of(path: &Path) -> Result<(ModelConfig, Box<dyn WeightSour
         false => Box::new(Promised::new(path, &config.expected(), dtype_in(&json))),
     };
     Ok((config, source))
+}
+
+/// Writes a folder's tensors with its products rounded to blocks as one safetensors file; the other files are the caller's.
+pub fn quantize(folder: &Path, keeping: Keeping, file: &Path) -> Result<(), LoadError> {
+    if is_gguf(folder) {
+        return Err(LoadError::new(format!(
+            "{}: a GGUF file is in its own blocks; give the folder of the checkpoint",
+            folder.display()
+        )));
+    }
+    let (config, json) = config_of(folder)?;
+    if is_original(&json) {
+        return Err(LoadError::new(format!(
+            "{}: OpenAI's own layout is packed already; give the folder in Hugging Face's",
+            folder.display()
+        )));
+    }
+    let source = weights_of(folder, &config, &json)?;
+    Checkpoint::check(source.as_ref(), &config.expected())?;
+    Ok(rewrite(source.as_ref(), keeping, file)?)
 }
 
 fn is_gguf(path: &Path) -> bool {

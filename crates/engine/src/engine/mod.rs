@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+pub use files::quantize;
 pub use load::{LoadError, LoadOptions, ModelFacts, shares};
 pub use prospect::{Prospect, prospect};
 pub use tally::{Guesses, STEP_SIZES, StepSizes};

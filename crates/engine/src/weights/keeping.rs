@@ -67,9 +67,14 @@ impl Keeping {
             .find(|dtype| cols > 1 && cols.is_multiple_of(dtype.block()))
     }
 
+    /// The same for the matrix of this name.
+    pub(super) fn target_of(&self, name: &str, cols: usize) -> Option<StorageDType> {
+        self.target(Purpose::of(name), cols)
+    }
+
     /// The matrix of this name as it is kept.
     pub(crate) fn keep(&self, name: &str, matrix: Matrix) -> Matrix {
-        if let Some(target) = self.target(Purpose::of(name), matrix.cols()) {
+        if let Some(target) = self.target_of(name, matrix.cols()) {
             return matrix.quantised(target);
         }
         match self.dtype {
@@ -98,7 +103,7 @@ impl Keeping {
             [_, inputs, _] => inputs,
             _ => 1,
         };
-        let kept = match self.target(Purpose::of(name), cols) {
+        let kept = match self.target_of(name, cols) {
             Some(target) if is_plain => target,
             _ if is_plain => self.dtype.unwrap_or(own),
             _ => own,

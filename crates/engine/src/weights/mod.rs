@@ -2,6 +2,7 @@
 //! `engine.rs` opens a source, `model/*` read from it.
 
 mod checkpoint;
+mod entry;
 mod gguf;
 mod index;
 mod keeping;
@@ -9,6 +10,7 @@ mod matrix;
 mod original;
 mod pages;
 mod promised;
+mod rewrite;
 mod safetensors;
 mod source;
 
@@ -17,5 +19,6 @@ pub use gguf::GgufFile;
 pub use keeping::Keeping;
 pub use matrix::{Matrix, StorageDType};
 pub use promised::Promised;
+pub use rewrite::rewrite;
 pub use safetensors::SafetensorsFolder;
 pub use source::{Shard, TensorInfo, WeightError, WeightSource};

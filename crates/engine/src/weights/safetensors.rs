@@ -2,14 +2,12 @@
 //! checked before a tensor is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors};
 
+use super::entry::{Entry, open_file};
 use super::index::read_index;
 use super::original::{Role, role};
 use super::source::part;
@@ -17,17 +15,6 @@ use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What a clone without Git LFS has in place of a large file.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
-
-#[derive(Clone)]
-struct Entry {
-    info: TensorInfo,
-    dtype: Dtype,
-    map: Arc<Mmap>,
-    start: usize,
-    len: usize,
-}
 
 /// An opened folder: every header read and checked, no tensor touched.
 pub struct SafetensorsFolder {
@@ -128,113 +115,6 @@ impl SafetensorsFolder {
     }
 }
 
-fn open_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), WeightError> {
-    let file =
-        File::open(path).map_err(|e| WeightError::new(path, format!("cannot be opened: {e}")))?;
-    // SAFETY: the map is read-only. A file truncated by another process while mapped would raise SIGBUS, as for
-    // every server that maps its weights; checkpoints are not rewritten in place.
-    let map = unsafe { Mmap::map(&file) }
-        .map_err(|e| WeightError::new(path, format!("cannot be mapped: {e}")))?;
-    if map.starts_with(LFS_POINTER) {
-        return Err(WeightError::new(
-            path,
-            "is a Git LFS pointer, not the weights; run \"git lfs pull\" in the folder",
-        ));
-    }
-    let (header, metadata) = SafeTensors::read_metadata(&map)
-        .map_err(|e| WeightError::new(path, format!("is no valid safetensors file: {e}")))?;
-    let expected = 8usize
-        .checked_add(header)
-        .and_then(|n| n.checked_add(metadata.data_len()));
-    if expected != Some(map.len()) {
-        return Err(WeightError::new(
-            path,
-            format!(
-                "is {} bytes long, but its header describes {}; the download is incomplete",
-                map.len(),
-                expected.map_or("an impossible number".into(), |n| n.to_string())
-            ),
-        ));
-    }
-    let map = Arc::new(map);
-    for (name, info) in metadata.tensors() {
-        let (start, end) = info.data_offsets;
-        let entry = Entry {
-            info: TensorInfo {
-                dtype: format!("{:?}", info.dtype),
-                shape: info.shape.clone(),
-                file: path.to_path_buf(),
-            },
-            dtype: info.dtype,
-            map: Arc::clone(&map),
-            start: 8 + header + start,
-            len: end - start,
-        };
-        if let Some(earlier) = entries.insert(name.clone(), entry) {
-            return Err(WeightError::new(
-                path,
-                format!(
-                    "holds tensor {name}, which {} holds too",
-                    earlier.info.file.display()
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-impl Entry {
-    /// Stretches of rows, which together are all of them.
-    fn cut(&self, name: &str, rows: [usize; 3]) -> Result<[Self; 3], WeightError> {
-        let total = rows.into_iter().fold(0, usize::saturating_add);
-        if self.info.shape.first() != Some(&total) {
-            return Err(WeightError::new(
-                &self.info.file,
-                format!(
-                    "tensor {name} has shape {:?}, but config.json says {total} rows",
-                    self.info.shape
-                ),
-            ));
-        }
-        let row = self.len / total;
-        let mut start = self.start;
-        Ok(rows.map(|rows| {
-            let mut part = self.clone();
-            part.info.shape[0] = rows;
-            part.start = start;
-            part.len = rows * row;
-            start += part.len;
-            part
-        }))
-    }
-
-    fn storage_dtype(&self, name: &str) -> Result<StorageDType, WeightError> {
-        match self.dtype {
-            Dtype::F32 => Ok(StorageDType::F32),
-            Dtype::F16 => Ok(StorageDType::F16),
-            Dtype::BF16 => Ok(StorageDType::Bf16),
-            other => Err(WeightError::new(
-                &self.info.file,
-                format!("tensor {name} has type {other:?}; bf16, f16 and f32 are supported"),
-            )),
-        }
-    }
-
-    fn not_three(&self, name: &str) -> WeightError {
-        WeightError::new(
-            &self.info.file,
-            format!(
-                "tensor {name} has shape {:?}, not three dimensions",
-                self.info.shape
-            ),
-        )
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.map[self.start..self.start + self.len]
-    }
-}
-
 impl WeightSource for SafetensorsFolder {
     fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.entries.get(name).map(|e| &e.info)
@@ -262,15 +142,17 @@ impl WeightSource for SafetensorsFolder {
                 format!("tensor {name} has {n} {what}, which {world} ranks cannot share evenly"),
             )
         };
-        let size = dtype.bytes(1);
+        let row_bytes = dtype.bytes(cols);
         match shard {
             Shard::Columns { rank, world } if world > 1 => {
-                let (first, count) =
-                    part(cols, rank, world).ok_or_else(|| unsplittable("columns", cols, world))?;
+                let (first, count) = part(cols / dtype.block(), rank, world)
+                    .ok_or_else(|| unsplittable("columns", cols, world))?;
+                let (first, count) = (first * dtype.block(), count * dtype.block());
+                let inner = dtype.bytes(first)..dtype.bytes(first + count);
                 let bytes: Vec<u8> = entry
                     .bytes()
-                    .chunks_exact(cols * size)
-                    .flat_map(|row| &row[first * size..(first + count) * size])
+                    .chunks_exact(row_bytes)
+                    .flat_map(|row| &row[inner.clone()])
                     .copied()
                     .collect();
                 Ok(Matrix::copied(&bytes, dtype, rows, count))
@@ -282,8 +164,8 @@ impl WeightSource for SafetensorsFolder {
                     }
                     _ => (0, rows),
                 };
-                let start = entry.start + first * cols * size;
-                let range = start..start + count * cols * size;
+                let start = entry.start + first * row_bytes;
+                let range = start..start + count * row_bytes;
                 let mapped =
                     Matrix::mapped(Arc::clone(&entry.map), range.clone(), dtype, count, cols);
                 Ok(mapped.unwrap_or_else(|| Matrix::copied(&entry.map[range], dtype, count, cols)))
@@ -321,9 +203,19 @@ impl WeightSource for SafetensorsFolder {
         let [experts, inputs, outputs] = entry.info.shape[..] else {
             return Err(entry.not_three(name));
         };
+        let bytes = entry.bytes();
+        if entry.blocks.is_some() {
+            let size = dtype.bytes(inputs) * outputs;
+            let one = |expert: usize| {
+                let range = entry.start + expert * size..entry.start + (expert + 1) * size;
+                let map = Arc::clone(&entry.map);
+                let mapped = Matrix::mapped(map, range.clone(), dtype, outputs, inputs);
+                mapped.unwrap_or_else(|| Matrix::copied(&entry.map[range], dtype, outputs, inputs))
+            };
+            return Ok((0..experts).map(one).collect());
+        }
         let matrix = inputs * outputs;
         let size = dtype.bytes(1);
-        let bytes = entry.bytes();
         let transposed = |expert: usize| {
             let from = &bytes[expert * matrix * size..(expert + 1) * matrix * size];
             let mut to = Vec::with_capacity(matrix * size);
