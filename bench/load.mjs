@@ -2,7 +2,9 @@
 // first token, time between tokens, CPU per token, memory.
 //
 // npm run bench:load -- --model FILE [--peer-url http://host:port/v1 [--peer-pid N]] [--clients 1,8,32] [--rounds 3]
-//   [--requests 2] [--prompt-words 60] [--tokens 48] [--threads 2] [--json FILE]
+//   [--requests 2] [--prompt-words 60] [--shared-words 0] [--tokens 48] [--threads 2] [--json FILE]
+//
+// Shared words begin every prompt, so that a prefix cache has something to find.
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     requests: { type: 'string', default: '2' },
     'prompt-words': { type: 'string', default: '60' },
+    'shared-words': { type: 'string', default: '0' },
     tokens: { type: 'string', default: '48' },
     threads: { type: 'string', default: `${availableParallelism()}` },
     json: { type: 'string' },
@@ -67,16 +70,19 @@ const usage = (pid) => {
   return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, peak }
 }
 
-let fresh = 0
-/** Words of pairs of letters, new ones each time. */
-const prompt = () => {
-  fresh += 1
+/** Words of three letters, by number. */
+const wordsOf = (count, series) => {
   const letter = (n) => String.fromCharCode(97 + (n % 26))
-  return Array.from({ length: words }, (_, n) => {
-    const value = n * 7919 + fresh * 104729
+  return Array.from({ length: count }, (_, n) => {
+    const value = n * 7919 + series * 104729
     return letter(value) + letter(value >> 3) + letter(value >> 7)
-  }).join(' ')
+  })
 }
+
+let fresh = 0
+const shared = wordsOf(Number(values['shared-words']), 0)
+/** New words each time, behind those that all have. */
+const prompt = () => [...shared, ...wordsOf(words, ++fresh)].join(' ')
 
 /** One streamed completion: when each piece came. */
 const stream = async (url, model) => {

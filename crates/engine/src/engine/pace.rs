@@ -32,11 +32,12 @@ impl Pace {
         });
     }
 
-    /// Prompt rows that fit beside decoding ones; no bound before the first large step.
-    pub(super) fn prompt_rows(&self) -> usize {
+    /// Prompt rows that fit beside so many decoding ones; no bound before the first large step.
+    pub(super) fn prompt_rows(&self, decoding: usize) -> usize {
         match self.seconds_per_row {
             Some(seconds) if seconds > 0.0 => {
-                ((TARGET.as_secs_f64() / seconds) as usize).max(LEAST_ROWS)
+                let rows = (TARGET.as_secs_f64() / seconds) as usize;
+                rows.saturating_sub(decoding).max(LEAST_ROWS)
             }
             _ => usize::MAX,
         }
@@ -50,14 +51,17 @@ mod tests {
     #[test]
     fn slow_machines_get_small_chunks_and_fast_ones_large() {
         let mut pace = Pace::default();
-        assert_eq!(pace.prompt_rows(), usize::MAX);
+        assert_eq!(pace.prompt_rows(0), usize::MAX);
         pace.observe(1, Duration::from_secs(9));
-        assert_eq!(pace.prompt_rows(), usize::MAX, "one row tells nothing");
+        assert_eq!(pace.prompt_rows(0), usize::MAX, "one row tells nothing");
         pace.observe(500, Duration::from_secs(5));
-        assert_eq!(pace.prompt_rows(), LEAST_ROWS);
+        assert_eq!(pace.prompt_rows(0), LEAST_ROWS);
         for _ in 0..50 {
             pace.observe(500, Duration::from_millis(50));
         }
-        assert!((1450..=1500).contains(&pace.prompt_rows()), "{pace:?}");
+        let alone = pace.prompt_rows(0);
+        assert!((1450..=1500).contains(&alone), "{pace:?}");
+        assert_eq!(pace.prompt_rows(450), alone - 450);
+        assert_eq!(pace.prompt_rows(2000), LEAST_ROWS);
     }
 }

@@ -178,7 +178,9 @@ impl Turn {
         if self.panic_at == Some(self.steps) {
             panic!("asked to panic at step {}", self.steps);
         }
-        self.parts.scheduler.bound_prompts(self.pace.prompt_rows());
+        let decoding = self.parts.scheduler.decoding();
+        let rows = self.pace.prompt_rows(decoding);
+        self.parts.scheduler.bound_prompts(rows);
         self.guess();
         let step = self.parts.scheduler.plan();
         for id in &step.preempted {

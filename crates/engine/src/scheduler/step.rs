@@ -155,6 +155,11 @@ impl Scheduler {
         }
     }
 
+    /// Sequences whose next token the next step will make.
+    pub fn decoding(&self) -> usize {
+        self.plannable(Work::Token).len()
+    }
+
     /// Running sequences that want rows of this kind, best rank first.
     fn plannable(&self, work: Work) -> Vec<SequenceId> {
         let running = self.running.iter().map(|&(_, id)| id);
