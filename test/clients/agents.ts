@@ -7,6 +7,7 @@ import {
   setTracingDisabled,
   tool as agentTool,
 } from '@openai/agents'
+import Anthropic from '@anthropic-ai/sdk'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { generateText, jsonSchema, type LanguageModel, stepCountIs, streamText, tool } from 'ai'
@@ -113,6 +114,40 @@ const compatible = (asked: Asked): LanguageModel =>
   createOpenAICompatible({ name: 'seed', ...settingsOf(asked) })(asked.model)
 
 /** Every way, by library, API and whether it streams. */
+/** The loop that agents of Anthropic's API run: call, result, until an answer comes. */
+const withAnthropic =
+  (stream: boolean) =>
+  async ({ baseURL, model, question, result }: Asked): Promise<Round> => {
+    const client = new Anthropic({
+      baseURL: baseURL.replace(/\/v1$/, ''),
+      apiKey: 'none',
+      maxRetries: 0,
+    })
+    const tools = [{ name: NAME, description: DESCRIPTION, input_schema: PARAMETERS }]
+    const messages: Anthropic.MessageParam[] = [{ role: 'user', content: question }]
+    const calls: unknown[] = []
+    for (let step = 0; step < MOST_STEPS; step += 1) {
+      const body = { model, max_tokens: 400, temperature: 0, tools, messages }
+      const answer = stream
+        ? client.messages.stream(body).finalMessage()
+        : client.messages.create(body)
+      // oxlint-disable-next-line no-await-in-loop
+      const { content, stop_reason: reason } = await answer
+      messages.push({ role: 'assistant', content })
+      if (reason !== 'tool_use') {
+        const said = content.map((block) => (block.type === 'text' ? block.text : ''))
+        return { answer: said.join(''), calls }
+      }
+      const results = content.flatMap((block): Anthropic.ToolResultBlockParam[] => {
+        if (block.type !== 'tool_use') return []
+        calls.push(block.input)
+        return [{ type: 'tool_result', tool_use_id: block.id, content: result }]
+      })
+      messages.push({ role: 'user', content: results })
+    }
+    return { answer: '', calls }
+  }
+
 export const WAYS: [string, (asked: Asked) => Promise<Round>][] = [false, true].flatMap(
   (stream): [string, (asked: Asked) => Promise<Round>][] => {
     const how = stream ? 'streamed' : 'whole'
@@ -122,6 +157,7 @@ export const WAYS: [string, (asked: Asked) => Promise<Round>][] = [false, true].
       [`AI SDK, Responses, ${how}`, withAiSdk(responses, stream)],
       [`AI SDK, Chat, ${how}`, withAiSdk(chat, stream)],
       [`AI SDK's compatible provider, Chat, ${how}`, withAiSdk(compatible, stream)],
+      [`Anthropic's SDK, Messages, ${how}`, withAnthropic(stream)],
     ]
   }
 )

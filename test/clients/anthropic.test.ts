@@ -132,6 +132,13 @@ describe('an answer', () => {
   })
 })
 
+it('lists and shows the models', async () => {
+  const ids: string[] = []
+  for await (const { id, type } of client.models.list()) ids.push(`${type} ${id}`)
+  expect(ids).toEqual(['model seed/toy', 'model toy'])
+  expect(await client.models.retrieve('toy')).toMatchObject({ type: 'model', display_name: 'toy' })
+})
+
 describe('a request', () => {
   it('tells system, results of tools and what was said as the family does', async () => {
     const prompt = await promptOf({
