@@ -47,8 +47,7 @@ impl Turn {
             };
             row += count;
             let mut rows = self.rows(step, block, &mut logits);
-            self.parts
-                .pool
+            self.pool
                 .install(|| rows.par_iter_mut().for_each(Row::work));
             // Backwards: a sequence that samples is taken out of the table, and its own scores come before that row.
             for done in rows.into_iter().rev() {
@@ -83,7 +82,7 @@ impl Turn {
 
     fn logits(&self, hidden: &Tensor, row: usize, count: usize) -> candle_core::Result<Vec<f32>> {
         let parts = &self.parts;
-        parts.pool.install(|| {
+        self.pool.install(|| {
             let block = hidden.narrow(0, row, count)?.contiguous()?;
             parts.model.logits(&block)?.flatten_all()?.to_vec1::<f32>()
         })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 
 use super::files::ModelFiles;
+use super::threads::Threads;
 use crate::cache::storage::{KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
 use crate::model::{Geometry, Model};
@@ -116,7 +117,7 @@ pub(crate) struct Parts {
     pub(crate) compiler: Arc<Compiler>,
     pub(crate) eos: Vec<u32>,
     pub(crate) vocabulary: usize,
-    pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) threads: Threads,
     pub(crate) speculates: bool,
 }
 
@@ -218,7 +219,7 @@ pub(crate) fn load(
             compiler: Arc::clone(&compiler),
             eos,
             vocabulary: geometry.vocabulary,
-            pool: super::threads::pool(options.threads, options.own_threads)?,
+            threads: Threads::new(options.threads, options.own_threads)?,
             speculates: options.prompt_lookup,
         },
         tokenizer,

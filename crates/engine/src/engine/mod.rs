@@ -3,6 +3,7 @@
 //! One thread owns all state (scheduler, cache, model, samplers) and turns: receive → schedule → forward → sample →
 //! emit. Everyone else sends messages. `crates/node` is the caller.
 
+mod crew;
 mod files;
 mod guided;
 mod head;

@@ -13,8 +13,32 @@ use super::load::LoadError;
 /// Pools that live, by their number of threads as asked for; 0 stands for one a core.
 static SHARED: Mutex<Option<HashMap<usize, Weak<ThreadPool>>>> = Mutex::new(None);
 
+/// The pools of an engine.
+pub(crate) struct Threads {
+    all: Arc<ThreadPool>,
+    /// With one thread fewer, where there are several.
+    fewer: Option<Arc<ThreadPool>>,
+}
+
+impl Threads {
+    /// So many threads, one per core unless told otherwise, shared with other engines unless they are to be its `own`.
+    pub(crate) fn new(threads: Option<usize>, own: bool) -> Result<Self, LoadError> {
+        let all = pool(threads, own)?;
+        let fewer = match all.current_num_threads() {
+            0 | 1 => None,
+            count => Some(pool(Some(count - 1), own)?),
+        };
+        Ok(Self { all, fewer })
+    }
+
+    /// All of them, or one fewer where that can be.
+    pub(crate) fn pool(&self, fewer: bool) -> &Arc<ThreadPool> {
+        self.fewer.as_ref().filter(|_| fewer).unwrap_or(&self.all)
+    }
+}
+
 /// The pool of so many threads, one per core unless told otherwise. `own` makes one that nobody else gets.
-pub(crate) fn pool(threads: Option<usize>, own: bool) -> Result<Arc<ThreadPool>, LoadError> {
+fn pool(threads: Option<usize>, own: bool) -> Result<Arc<ThreadPool>, LoadError> {
     let count = threads.unwrap_or(0);
     if own {
         return built(count);
@@ -54,5 +78,14 @@ mod tests {
         drop((one, two));
         assert!(kept.upgrade().is_none());
         assert_eq!(pool(Some(3), false).unwrap().current_num_threads(), 3);
+    }
+
+    #[test]
+    fn one_fewer_than_several() {
+        let count = |threads: &Threads, fewer| threads.pool(fewer).current_num_threads();
+        let three = Threads::new(Some(3), true).unwrap();
+        assert_eq!((count(&three, false), count(&three, true)), (3, 2));
+        let one = Threads::new(Some(1), true).unwrap();
+        assert_eq!((count(&one, false), count(&one, true)), (1, 1));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use super::crew::Crew;
 use super::live::Live;
 use super::load::Parts;
 use super::pace::Pace;
@@ -25,6 +26,9 @@ pub(crate) struct Turn {
     pub(super) live: HashMap<u64, Live>,
     steps: u64,
     pace: Pace,
+    crew: Crew,
+    /// What the step runs on.
+    pub(super) pool: Arc<rayon::ThreadPool>,
     panic_at: Option<u64>,
 }
 
@@ -34,11 +38,13 @@ impl Turn {
             .ok()
             .and_then(|v| v.parse().ok());
         Self {
+            pool: Arc::clone(parts.threads.pool(false)),
             parts,
             shared,
             live: HashMap::new(),
             steps: 0,
             pace: Pace::default(),
+            crew: Crew::default(),
             panic_at,
         }
     }
@@ -193,6 +199,8 @@ impl Turn {
             return;
         }
         let (batch, wants) = self.batch(&step);
+        let rows = batch.tokens.len();
+        self.pool = Arc::clone(self.parts.threads.pool(self.crew.is_fewer(rows)));
         let started = Instant::now();
         for entry in &step.entries {
             if let Some(live) = self.live.get_mut(&entry.id.0) {
@@ -201,11 +209,12 @@ impl Turn {
         }
         let hidden = {
             let parts = &self.parts;
-            parts
-                .pool
+            self.pool
                 .install(|| parts.model.forward(&batch, &parts.cache))
         };
-        self.pace.observe(batch.tokens.len(), started.elapsed());
+        let took = started.elapsed();
+        self.pace.observe(rows, took);
+        self.crew.observe(rows, took);
         self.shared.count(self.steps, &step);
         let outcomes = match hidden {
             Ok(hidden) => self.sample(&step, &hidden, wants, out),
