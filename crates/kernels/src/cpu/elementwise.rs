@@ -1,4 +1,4 @@
-//! Kernels that work row by row or element by element: norm, residual, SwiGLU, rotation.
+//! Kernels that work row by row or element by element: norm, SwiGLU, rotation.
 //!
 //! Elements after the last whole vector go through a vector too, padded, so that an element's result
 //! does not depend on where in the batch it stands.
@@ -77,26 +77,6 @@ impl Kernel for RmsNorm<'_> {
                         width - at,
                     );
                 }
-            }
-        }
-    }
-}
-
-struct Add<'a> {
-    x: &'a mut [f32],
-    y: &'a [f32],
-}
-
-impl Kernel for Add<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let len = self.x.len();
-        for at in (0..len).step_by(S::LANES) {
-            // SAFETY: both slices have `len` elements.
-            unsafe {
-                let x = self.x.as_mut_ptr().add(at);
-                let sum: S = load::<S>(x, len - at).add(load(self.y.as_ptr().add(at), len - at));
-                store(sum, x, len - at);
             }
         }
     }
@@ -215,17 +195,6 @@ pub(super) fn rms_norm(level: Level, x: &[f32], weight: &[f32], eps: f32, out: &
                     out,
                 })
             },
-        });
-}
-
-/// Residual.
-pub(super) fn add(level: Level, x: &mut [f32], y: &[f32]) {
-    x.par_chunks_mut(TASK)
-        .zip(y.par_chunks(TASK))
-        .for_each(|(x, y)| match level {
-            Level::Scalar => scalar::add(x, y),
-            // SAFETY: equal lengths, as the public function checked.
-            _ => unsafe { level.run(Add { x, y }) },
         });
 }
 

@@ -173,16 +173,6 @@ fn rms_norm_at(level: Level, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32
     elementwise::rms_norm(level, x, weight, eps, out);
 }
 
-/// The residual: `x += y`.
-pub fn add(x: &mut [f32], y: &[f32]) {
-    add_at(Level::current(), x, y);
-}
-
-fn add_at(level: Level, x: &mut [f32], y: &[f32]) {
-    assert_eq!(x.len(), y.len(), "add: x and y must have one shape");
-    elementwise::add(level, x, y);
-}
-
 /// `out = silu(gate) · up` (Shazeer 2020, SwiGLU).
 pub fn silu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) {
     silu_mul_at(Level::current(), gate, up, out);

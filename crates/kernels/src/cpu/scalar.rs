@@ -36,13 +36,6 @@ pub(super) fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
     }
 }
 
-/// `x += y`.
-pub(super) fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
-    }
-}
-
 /// `out = gate / (1 + e^-gate) * up`.
 pub(super) fn silu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) {
     for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {

@@ -155,6 +155,7 @@ pub(super) fn linear_by(
 ) {
     let (n, k) = (w.n, w.k);
     assert_eq!(x.len(), m * k, "linear_int8: x must be [m, k] = [{m}, {k}]");
+    assert_eq!(y.len(), m * n, "linear_int8: y must be [m, n] = [{m}, {n}]");
     for (x, y) in x
         .chunks(ROUNDED_ROWS * k)
         .zip(y.chunks_mut(ROUNDED_ROWS * n))

@@ -1,6 +1,6 @@
-//! Properties of norm, residual, SwiGLU and rotation.
+//! Properties of norm, SwiGLU and rotation.
 
-use super::super::{add_at, clamped_swiglu_at, rms_norm_at, rope_at, silu_mul_at};
+use super::super::{clamped_swiglu_at, rms_norm_at, rope_at, silu_mul_at};
 use super::{Level, Values, assert_close, bits, levels, on_threads};
 
 const WIDTHS: [usize; 7] = [1, 15, 16, 24, 64, 100, 2880];
@@ -99,20 +99,6 @@ fn clamped_swiglu_agrees_and_passes_nan_on() {
         let broken = run(&[1.0, 1.0, f32::NAN, 1.0, 1.0, f32::NAN, 1.0, 1.0]);
         assert!(broken[1].is_nan() && broken[2].is_nan(), "{level:?}");
         assert!(broken[0].is_finite() && broken[3] == broken[0], "{level:?}");
-    }
-}
-
-#[test]
-fn add_is_exact() {
-    let mut values = Values(13);
-    for len in [0, 1, 15, 16, 17, 40_001] {
-        let (x, y) = (values.floats(len), values.floats(len));
-        let want: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x + y).collect();
-        for level in levels() {
-            let mut x = x.clone();
-            add_at(level, &mut x, &y);
-            assert_eq!(bits(&x), bits(&want));
-        }
     }
 }
 
