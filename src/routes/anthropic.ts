@@ -14,7 +14,7 @@ import { errorFrame, MessageWriter } from '../stream/anthropic.ts'
 import { readBody } from './body.ts'
 import { abandoned, leavingOf, render, type Rendered, runOf, streamed } from './chat.ts'
 import { brokenEnd } from './frames.ts'
-import { type Ask, headerPatience, type House, modelAsked } from './request.ts'
+import { type Ask, headerPatience, type House, modelAsked, renamingBy } from './request.ts'
 
 /** What is wrong by chat's names is told by this API's. */
 const asSaid = (error: unknown): unknown => {
@@ -30,15 +30,7 @@ const asSaid = (error: unknown): unknown => {
   return new ApiError(status, named(message), detail)
 }
 
-const renaming =
-  (route: (house: House, ask: Ask) => Promise<Response>) =>
-  async (house: House, ask: Ask): Promise<Response> => {
-    try {
-      return await route(house, ask)
-    } catch (error) {
-      throw asSaid(error)
-    }
-  }
+const renaming = renamingBy(asSaid)
 
 const renderedOf = (
   house: House,

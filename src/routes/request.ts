@@ -209,3 +209,15 @@ export const now = (): number => Math.floor(Date.now() / 1000)
 /** Changes when what decides about an answer's bytes changes. */
 export const fingerprint = (settings: AppSettings, model: ServedModel): string =>
   `fp_${model.engine.info.architecture.toLowerCase().replace(/[^a-z0-9]+/g, '_')}_${settings.version}`
+
+/** Makes routes whose errors are told by the names of their own API. */
+export const renamingBy =
+  (asSaid: (error: unknown) => unknown) =>
+  (route: (house: House, ask: Ask) => Promise<Response>) =>
+  async (house: House, ask: Ask): Promise<Response> => {
+    try {
+      return await route(house, ask)
+    } catch (error) {
+      throw asSaid(error)
+    }
+  }

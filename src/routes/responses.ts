@@ -28,7 +28,15 @@ import {
   shownPrompt,
   streamed,
 } from './chat.ts'
-import { type Ask, headerPatience, type House, marksOf, modelAsked, now } from './request.ts'
+import {
+  type Ask,
+  headerPatience,
+  type House,
+  marksOf,
+  modelAsked,
+  now,
+  renamingBy,
+} from './request.ts'
 import { StoredResponse, type ToldInput } from './responses/record.ts'
 import { itemsById, previousOf } from './responses/stored.ts'
 
@@ -273,15 +281,7 @@ const answer = async (house: House, ask: Ask): Promise<Response> => {
   return streamed(house, ask, joined(written(house, ask, planned, begun)), leaving)
 }
 
-const renaming =
-  (route: (house: House, ask: Ask) => Promise<Response>) =>
-  async (house: House, ask: Ask): Promise<Response> => {
-    try {
-      return await route(house, ask)
-    } catch (error) {
-      throw asSaid(error)
-    }
-  }
+const renaming = renamingBy(asSaid)
 
 export const createResponse = renaming(answer)
 
