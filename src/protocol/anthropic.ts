@@ -325,6 +325,8 @@ export const chatOf = (request: CountedRequest, sent: string, maxModelLen: numbe
       : []),
   ]
   const source = `{${parts.join(',')}}`
+  // Clients say auto whatever they offer.
+  const isIdle = offered.length === 0 && request.tool_choice?.type === 'auto'
   const all = messages.flatMap(messagesOf)
   const { tool_choice: _choice, thinking: _thinking, tools: _tools, ...others } = request
   const instructions = textOf(system)
@@ -333,7 +335,7 @@ export const chatOf = (request: CountedRequest, sent: string, maxModelLen: numbe
     body: {
       ...others,
       ...(JSON.parse(source) as Body),
-      ...choiceOf(offered.length > 0 ? request.tool_choice : undefined),
+      ...choiceOf(isIdle ? undefined : request.tool_choice),
       ...thinkingOf(request, maxModelLen),
       messages:
         instructions === '' ? all : [{ role: 'system' as const, content: instructions }, ...all],

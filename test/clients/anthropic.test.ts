@@ -240,6 +240,7 @@ describe('errors are typed', () => {
       /tools\[0\]\.input_schema.*minContains/s,
     ],
     ['effort', { output_config: { effort: 'huge' } }, BadRequestError, /output_config\.effort/],
+    ['choice without tools', { tool_choice: { type: 'any' } }, BadRequestError, /tool_choice/],
     ['servers', { mcp_servers: [{}] }, BadRequestError, /mcp_servers/],
   ])('%s', async (_, body, kind, said) => {
     const error = await failure(client.messages.create({ ...saying('Hi'), ...body } as never))
