@@ -92,29 +92,25 @@ class Search {
   /** Follows every beam by one token; false where the reader has left. */
   private async step(): Promise<boolean> {
     const followed = await Promise.all(this.live.map((beam) => this.next(beam)))
-    const candidates: Beam[] = []
+    const candidates: { beam: Beam; token: Token; sum: number }[] = []
     for (const [n, token] of followed.entries()) {
       const beam = this.live[n]
       if (!token || !beam) return false
-      for (const [rank, top] of (token.top ?? []).entries()) {
-        const tokens = [...beam.tokens, tokenOf(token, top, rank + 1)]
-        candidates.push({ tokens, sum: beam.sum + top.logprob })
-      }
+      for (const [rank, top] of (token.top ?? []).entries())
+        candidates.push({ beam, token: tokenOf(token, top, rank + 1), sum: beam.sum + top.logprob })
     }
     // Sorting is stable, so that equal sums keep the order of their beams and ids.
     candidates.sort((a, b) => b.sum - a.sum)
     this.live = []
-    for (const candidate of candidates) {
+    for (const { beam, token, sum } of candidates) {
       if (this.live.length === this.beams.width) break
-      const last = candidate.tokens.at(-1)!
-      if (this.beams.ends.has(last.id)) {
-        last.visible = 0
-        this.end(
-          candidate,
-          'stop',
-          this.request.sampling.stopTokenIds.includes(last.id) ? last.id : null
-        )
-      } else this.live.push(candidate)
+      const isEnd = this.beams.ends.has(token.id)
+      if (isEnd) token.visible = 0
+      // Only what is kept gets its own copy of the way there.
+      const next = { tokens: [...beam.tokens, token], sum }
+      const named = this.request.sampling.stopTokenIds.includes(token.id)
+      if (isEnd) this.end(next, 'stop', named ? token.id : null)
+      else this.live.push(next)
     }
     return true
   }
