@@ -143,6 +143,7 @@ pub fn make(folder: &Path, shape: &Shape, tokenizer: &serde_json::Value) -> std:
 pub fn open(folder: &Path, sequences: usize) -> Result<(Engine, Receiver<Vec<Output>>), LoadError> {
     let (sender, outputs) = channel();
     let options = LoadOptions {
+        tiles: None,
         path: folder.to_path_buf(),
         dtype: None,
         quantize: None,

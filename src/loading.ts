@@ -1,10 +1,10 @@
 // From options to served models: reads the folders, opens the engines, and says in one sentence what cannot be; server.ts and index.ts load.
 import { freemem } from 'node:os'
 import type { Json } from './conversation.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, EngineOptions, LoadProgress } from './engine.ts'
 import { freeMemory, type Prospect, prospectOf } from './machine.ts'
 import { checkTemplate, demoFolders, type ModelFolder, nameOf, readModelFolder } from './model.ts'
-import { type EngineOptions, type LoadProgress, openEngine, shareMemory } from './native.ts'
+import { openEngine, shareMemory } from './native.ts'
 import type { ModelOptions, ServeOptions } from './options.ts'
 import type { Size } from './options/kinds.ts'
 import { UsageError } from './options/schema.ts'
@@ -134,6 +134,7 @@ export const engineOptionsOf = (
   dtype: options.dtype,
   ...(options.quantize === undefined ? {} : { quantize: options.quantize }),
   roundsActivations: options.activations !== 'float32',
+  ...(options.cacheTiled === undefined ? {} : { tiles: options.cacheTiled }),
   ...(options.maxModelLen === undefined ? {} : { maxModelLen: options.maxModelLen }),
   maxSequences: options.maxNumSeqs,
   maxBatchedTokens: options.maxNumBatchedTokens,

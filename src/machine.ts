@@ -2,7 +2,8 @@
 // shows plans, `doctor` all of it, `quantize` writes.
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { findAddon, loadAddon } from './addon.ts'
-import { type EngineOptions, withSeed } from './native.ts'
+import type { EngineOptions } from './engine.ts'
+import { withSeed } from './native.ts'
 
 /** What a model needs, in bytes unless named otherwise. */
 export interface Prospect {

@@ -5,49 +5,16 @@ import type { PromptPiece } from './conversation.ts'
 import {
   type Constraint,
   type Engine,
+  type EngineOptions,
   EngineRefusal,
   type EngineRequest,
   type EngineStats,
+  type LoadProgress,
   type ModelInfo,
   type PromptToken,
   type StepOutput,
 } from './engine.ts'
 import type { Token } from './events.ts'
-
-export interface EngineOptions {
-  /** Folder of a Hugging Face checkpoint, or a GGUF file. */
-  path: string
-  dtype: 'auto' | 'bfloat16' | 'float16' | 'float32'
-  /** Blocks that plain matrices are rounded to. */
-  quantize?: string
-  /** Quantised matrices are multiplied with activations rounded to eight bits. */
-  roundsActivations: boolean
-  maxModelLen?: number
-  maxSequences: number
-  maxBatchedTokens: number
-  kvCacheBytes?: number
-  pageSize: number
-  /** Bytes to plan with, of several models to be parted by shareMemory; absent, all that is free. */
-  memory?: number
-  threads?: number
-  /** Threads that no other engine of this process uses. */
-  ownThreads: boolean
-  prefixCache: boolean
-  /** Guess what comes next by what came before, and check the guess in the same pass. */
-  promptLookup: boolean
-  maxQueue: number
-  maxQueuedTokens: number
-  /** Control tokens the family needs, by string. */
-  controlTokens: string[]
-  /** Control tokens that always end a generation, by string. */
-  stopTokens: string[]
-}
-
-export interface LoadProgress {
-  phase: string
-  /** 0..1 within the phase. */
-  done: number
-}
 
 interface NativeLogprob {
   chosen: number

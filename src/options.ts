@@ -65,6 +65,11 @@ export const PER_MODEL = {
     'what quantised weights are multiplied with; auto is int8, float32 is exact and slow',
     'auto'
   ),
+  cacheTiled: flag(
+    'model',
+    text('FOLDER'),
+    'keep quantised weights as this server multiplies them in here (as large as the model), so that later starts only map them'
+  ),
   maxModelLen: flag(
     'model',
     integer(1),

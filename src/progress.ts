@@ -1,6 +1,6 @@
 // Shows how far a load is: a bar on a terminal, a line now and then elsewhere; the command line draws it.
 import { printable, type Sink } from './log.ts'
-import type { LoadProgress } from './native.ts'
+import type { LoadProgress } from './engine.ts'
 
 const BAR = 28
 /** Milliseconds between two lines where there is no terminal, and between two drawings where there is one. */

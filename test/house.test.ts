@@ -49,13 +49,13 @@ const ROOMS: { name: string; files: RegExp; may: string[] }[] = [
   { name: 'options', files: /^options(\.ts$|\/)/, may: [] },
   { name: 'model', files: /^model\.ts$/, may: ['families', 'native'] },
   { name: 'vocabulary', files: /^vocabulary\.ts$/, may: ['native'] },
-  { name: 'machine', files: /^machine\.ts$/, may: ['native'] },
+  { name: 'machine', files: /^machine\.ts$/, may: ['native', 'engine'] },
   {
     name: 'loading',
     files: /^loading\.ts$/,
     may: ['model', 'machine', 'native', 'engine', 'options'],
   },
-  { name: 'progress', files: /^progress\.ts$/, may: ['native'] },
+  { name: 'progress', files: /^progress\.ts$/, may: ['engine'] },
   { name: 'hosts', files: /^hosts\.ts$/, may: [] },
   {
     name: 'server',

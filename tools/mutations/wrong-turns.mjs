@@ -108,7 +108,6 @@ export const WRONG_TURNS = [
         'reader.linear(&name("mlp.router"), Shard::Whole, true)?',
         'reader.linear(&name("mlp.router"), Shard::Whole, false)?',
       ],
-      ['no expert biases', 'Some(bias.to_vec())', 'None'],
       [
         'no biases on q, k and v',
         'SelfAttention::read(reader, &name("self_attn"), (true, true), true)?',
@@ -123,6 +122,7 @@ export const WRONG_TURNS = [
       ['no last norm', 'self.norm.forward(&x.index_select(&rows, 0)?)', 'x.index_select(&rows, 0)'],
     ]
   ),
+  ...at(`${ENGINE}model/reader.rs`, [GPT], [['no expert biases', 'Some(bias.to_vec())', 'None']]),
   ...at(
     `${ENGINE}ops/moe.rs`,
     [GPT],

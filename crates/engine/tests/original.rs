@@ -29,7 +29,10 @@ fn open(folder: &Path) -> Result<(ModelConfig, SafetensorsFolder), WeightError> 
 #[test]
 fn logits_are_those_of_hugging_faces_layout() {
     let (config, source) = open(&folder("golden-original")).unwrap();
-    let checkpoint = Checkpoint { source: &source };
+    let checkpoint = Checkpoint {
+        source: &source,
+        tiles: None,
+    };
     let model = config.load(&checkpoint, None, PAGE, &mut |_| {}).unwrap();
     logits_are_those_of("golden-gpt-oss", &config, model);
 }

@@ -10,6 +10,7 @@ use seed_engine::model::released_names;
 
 fn options(path: &Path, memory: u64) -> LoadOptions {
     LoadOptions {
+        tiles: None,
         path: path.into(),
         dtype: None,
         quantize: None,

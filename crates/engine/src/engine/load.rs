@@ -13,7 +13,7 @@ use crate::model::{Geometry, Model};
 use crate::sampling::Compiler;
 use crate::scheduler::{LayerGroup, Scheduler, SchedulerConfig};
 use crate::text::Tokenizer;
-use crate::weights::{Checkpoint, Keeping, StorageDType, WeightError, WeightSource};
+use crate::weights::{Checkpoint, Keeping, StorageDType, Tiles, WeightError, WeightSource};
 
 /// What to load and under which bounds.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct LoadOptions {
     pub quantize: Option<StorageDType>,
     /// Quantised matrices are multiplied with activations rounded to eight bits.
     pub rounds_activations: bool,
+    /// Folder in which tiles are kept, so that later loads map them.
+    pub tiles: Option<PathBuf>,
     /// Longest context, tokens.
     pub max_model_len: Option<usize>,
     /// Sequences running at once.
@@ -164,7 +166,11 @@ pub(crate) fn load(
     eos.dedup();
     let tokenizer = Arc::new(tokenizer);
     let expected = config.expected();
-    let checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
+    let mut checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
+    let tiles = options.tiles.as_deref();
+    let tiles = tiles.map(|folder| Tiles::open(folder, source.as_ref(), options.keeping()));
+    let tiles = tiles.transpose()?;
+    checkpoint.tiles = tiles.as_ref();
 
     let (mut shape, demand) = demand(options, &geometry, source.as_ref());
     let available = options.memory.unwrap_or_else(memory::available);
@@ -184,6 +190,10 @@ pub(crate) fn load(
             progress("loading weights", done);
         },
     )?;
+    if let Some(tiles) = tiles {
+        progress("keeping the tiled weights", 0.0);
+        tiles.store()?;
+    }
     progress("allocating the KV cache", 0.0);
     let cache = KvStorage::new(&shape, &Device::Cpu)
         .map_err(|e| LoadError::new(format!("cannot allocate the KV cache: {e}")))?;

@@ -34,6 +34,10 @@ impl Layer {
         layer: usize,
     ) -> std::result::Result<Self, WeightError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let experts = |part| {
+            let stem = name(&format!("mlp.experts.{part}"));
+            reader.experts(&stem, config.experts, config.packed)
+        };
         Ok(Self {
             input_norm: reader.norm(&name("input_layernorm.weight"))?,
             attention: SelfAttention::read(reader, &name("self_attn"), (true, true), true)?,
@@ -41,35 +45,14 @@ impl Layer {
             post_attention_norm: reader.norm(&name("post_attention_layernorm.weight"))?,
             moe: MixtureOfExperts {
                 router: reader.linear(&name("mlp.router"), Shard::Whole, true)?,
-                gate_up: experts(reader, config, &name("mlp.experts.gate_up_proj"))?,
-                down: experts(reader, config, &name("mlp.experts.down_proj"))?,
+                gate_up: experts("gate_up_proj")?,
+                down: experts("down_proj")?,
                 chosen: config.chosen,
                 limit: config.limit as f32,
                 alpha: config.alpha as f32,
             },
         })
     }
-}
-
-/// One linear per expert; packed blocks stay packed.
-fn experts(
-    reader: &Reader<'_>,
-    config: &GptOssConfig,
-    stem: &str,
-) -> std::result::Result<Vec<Linear>, WeightError> {
-    let source = reader.checkpoint.source;
-    let matrices = match config.packed {
-        true => source.packed_experts(stem)?,
-        false => source.experts(stem)?,
-    };
-    let biases = source.vector(&format!("{stem}_bias"), Shard::Whole)?;
-    let width = biases.len() / config.experts;
-    let biases = biases.chunks_exact(width).map(|bias| Some(bias.to_vec()));
-    Ok(matrices
-        .into_iter()
-        .zip(biases)
-        .map(|(m, b)| reader.product(stem, m, b))
-        .collect())
 }
 
 /// The model with its weights.

@@ -1,9 +1,11 @@
 //! Reads a model's tensors by their checkpoint names, each split over ranks as its linear is declared.
 
+use seed_kernels::cpu::Tiled;
+
 use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
 use crate::parallel::Rank;
-use crate::weights::{Checkpoint, Keeping, Matrix, Shard, WeightError};
+use crate::weights::{Checkpoint, Keeping, Matrix, Shard, Tiles, WeightError};
 
 /// A checkpoint with how it is to be read.
 pub(super) struct Reader<'a> {
@@ -19,13 +21,66 @@ impl Reader<'_> {
         Ok(self.keeping.keep(name, matrix))
     }
 
-    /// A linear of the matrix of this name, kept as its name lets it be.
-    pub(super) fn product(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
-        let linear = Linear::new(self.keeping.keep(name, matrix), bias);
-        match self.keeping.rounds {
-            true => linear.rounded(),
-            false => linear,
+    /// A linear of the matrix of this name, kept as its name lets it be; `matrix` is read where it does not lie in tiles.
+    fn product(
+        &self,
+        name: &str,
+        bias: Option<Vec<f32>>,
+        matrix: impl FnOnce() -> Result<Matrix, WeightError>,
+    ) -> Result<Linear, WeightError> {
+        if let Some(tiles) = self.found(name) {
+            return Ok(Linear::tiled(tiles, bias));
         }
+        Ok(self.made(name, matrix()?, bias))
+    }
+
+    /// The tiles that an earlier load kept of this matrix. Those of a rank are not kept.
+    fn found(&self, name: &str) -> Option<Tiled> {
+        self.shelf()?.find(name)
+    }
+
+    fn made(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
+        let linear = Linear::new(self.keeping.keep(name, matrix), bias);
+        if !self.keeping.rounds {
+            return linear;
+        }
+        let linear = linear.rounded();
+        if let (Some(shelf), Some(tiles)) = (self.shelf(), linear.tiles()) {
+            shelf.add(name, tiles);
+        }
+        linear
+    }
+
+    fn shelf(&self) -> Option<&Tiles> {
+        self.checkpoint.tiles.filter(|_| self.rank.world == 1)
+    }
+
+    /// One linear an expert, with biases; packed blocks stay packed.
+    pub(super) fn experts(
+        &self,
+        stem: &str,
+        count: usize,
+        packed: bool,
+    ) -> Result<Vec<Linear>, WeightError> {
+        let source = self.checkpoint.source;
+        let name = |expert: usize| format!("{stem}.{expert}");
+        let biases = source.vector(&format!("{stem}_bias"), Shard::Whole)?;
+        let width = biases.len() / count;
+        let mut biases = biases.chunks_exact(width).map(|bias| Some(bias.to_vec()));
+        let mut bias = || biases.next().flatten();
+        let found: Option<Vec<Tiled>> = (0..count).map(|e| self.found(&name(e))).collect();
+        if let Some(found) = found {
+            let linears = found.into_iter().map(|tiles| Linear::tiled(tiles, bias()));
+            return Ok(linears.collect());
+        }
+        let matrices = match packed {
+            true => source.packed_experts(stem)?,
+            false => source.experts(stem)?,
+        };
+        let linears = matrices.into_iter().enumerate();
+        Ok(linears
+            .map(|(expert, matrix)| self.made(&name(expert), matrix, bias()))
+            .collect())
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<RmsNorm, WeightError> {
@@ -41,7 +96,7 @@ impl Reader<'_> {
         } else {
             name
         };
-        Ok(self.product(name, source.matrix(read, Shard::Whole)?, None))
+        self.product(name, None, || source.matrix(read, Shard::Whole))
     }
 
     /// A linear; its bias follows the outputs, so a row-parallel one is whole (and added on rank 0 alone).
@@ -53,7 +108,6 @@ impl Reader<'_> {
     ) -> Result<Linear, WeightError> {
         let source = self.checkpoint.source;
         let stored = format!("{name}.weight");
-        let weight = source.matrix(&stored, shard)?;
         let bias_shard = match shard {
             Shard::Columns { .. } => Shard::Whole,
             other => other,
@@ -63,6 +117,6 @@ impl Reader<'_> {
             true => Some(source.vector(&format!("{name}.bias"), bias_shard)?),
             false => None,
         };
-        Ok(self.product(&stored, weight, bias))
+        self.product(&stored, bias, || source.matrix(&stored, shard))
     }
 }

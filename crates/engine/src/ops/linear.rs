@@ -48,6 +48,22 @@ impl Linear {
         }
     }
 
+    /// A linear of tiles that were made before.
+    pub fn tiled(tiles: Tiled, bias: Option<Vec<f32>>) -> Self {
+        Self {
+            weight: Weight::Tiled(Arc::new(tiles)),
+            bias,
+        }
+    }
+
+    /// Its tiles, where it has them.
+    pub fn tiles(&self) -> Option<&Arc<Tiled>> {
+        match &self.weight {
+            Weight::Plain(_) => None,
+            Weight::Tiled(tiles) => Some(tiles),
+        }
+    }
+
     /// Number of outputs.
     pub fn outputs(&self) -> usize {
         match &self.weight {

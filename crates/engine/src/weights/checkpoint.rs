@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use seed_kernels::cpu::BlockFormat;
 
-use super::{WeightError, WeightSource};
+use super::{Tiles, WeightError, WeightSource};
 
 /// The tensors a config promises, by checkpoint name, with their shapes.
 #[derive(Default)]
@@ -59,6 +59,8 @@ impl Expected {
 pub struct Checkpoint<'a> {
     /// Where the tensors come from.
     pub source: &'a dyn WeightSource,
+    /// Where matrices may lie in tiles already, and are remembered when they do not.
+    pub tiles: Option<&'a Tiles>,
 }
 
 impl<'a> Checkpoint<'a> {
@@ -85,7 +87,10 @@ impl<'a> Checkpoint<'a> {
                 format!("holds tensor {name}, which the architecture in config.json does not have"),
             ));
         }
-        Ok(Self { source })
+        Ok(Self {
+            source,
+            tiles: None,
+        })
     }
 }
 

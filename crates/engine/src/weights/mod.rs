@@ -13,6 +13,7 @@ mod promised;
 mod rewrite;
 mod safetensors;
 mod source;
+mod tiles;
 
 pub use checkpoint::{Checkpoint, Expected};
 pub use gguf::GgufFile;
@@ -22,3 +23,4 @@ pub use promised::Promised;
 pub use rewrite::rewrite;
 pub use safetensors::SafetensorsFolder;
 pub use source::{Shard, TensorInfo, WeightError, WeightSource};
+pub use tiles::Tiles;

@@ -50,6 +50,7 @@ pub fn folder_of(case: &str, name: &str) -> PathBuf {
 
 pub fn options(folder: PathBuf) -> LoadOptions {
     LoadOptions {
+        tiles: None,
         path: folder,
         dtype: None,
         quantize: None,

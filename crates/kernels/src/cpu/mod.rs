@@ -23,7 +23,7 @@ pub(crate) mod simd;
 mod tests;
 
 pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
-pub use int8::{Group, Tiled, grouped_int8, linear_int8, tiled_bytes};
+pub use int8::{Group, TileBytes, Tiled, grouped_int8, linear_int8, tiled_bytes};
 pub use level::Level;
 
 use rayon::prelude::*;

@@ -44,6 +44,29 @@ impl Layout {
         }
     }
 
+    /// How files name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Mxfp4 => "mxfp4",
+            Self::Q4 => "q4",
+            Self::Q8 => "q8",
+            Self::Q4K => "q4_k",
+            Self::Q6K => "q6_k",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::Mxfp4, Self::Q4, Self::Q8, Self::Q4K, Self::Q6K].into_iter();
+        all.find(|layout| layout.name() == name)
+    }
+
+    /// Bytes of a matrix `[n, k]`; nothing where k is no whole blocks or the number is none.
+    pub(super) fn size(self, n: usize, k: usize) -> Option<usize> {
+        let whole = k.is_multiple_of(self.columns());
+        let tile = (k / self.columns()).checked_mul(self.block_bytes())?;
+        n.div_ceil(ROWS).checked_mul(tile).filter(|_| whole)
+    }
+
     /// Columns that belong together.
     pub(super) fn columns(self) -> usize {
         match self {

@@ -1,5 +1,5 @@
 //! Products of quantised weights with activations rounded to eight bits: integers inside a block, f32 across blocks.
-//! [`Tiled`] is made once at load; `seed-engine`'s matrices keep it.
+//! [`Tiled`] is made once at load, or mapped from where an earlier load kept it; `seed-engine`'s matrices hold it.
 //!
 //! # Arithmetic
 //! A row of activations is cut into blocks of 32, each with the scale `max |x| / 127`. Weights are non-negative codes c
@@ -22,7 +22,7 @@ mod vnni;
 mod wide;
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
@@ -76,10 +76,13 @@ impl Means {
 /// A weight matrix `[n, k]` in tiles.
 pub struct Tiled {
     layout: Layout,
-    bytes: Vec<u8>,
+    bytes: TileBytes,
     n: usize,
     k: usize,
 }
+
+/// Bytes that live as long as someone needs them: owned, or a part of a mapped file.
+pub type TileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 impl std::fmt::Debug for Tiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,10 +96,33 @@ impl Tiled {
         let (layout, bytes) = tiling::tile(weights, n, k)?;
         Some(Self {
             layout,
+            bytes: Arc::new(bytes),
+            n,
+            k,
+        })
+    }
+
+    /// What [`Tiled::layout`] and [`Tiled::as_bytes`] said of a matrix `[n, k]`, anew; `None` where they do not fit together.
+    pub fn again(layout: &str, bytes: TileBytes, n: usize, k: usize) -> Option<Self> {
+        let layout = Layout::named(layout)?;
+        let size = layout.size(n, k)?;
+        let fits = n > 0 && k > 0 && bytes.as_ref().as_ref().len() == size;
+        fits.then_some(Self {
+            layout,
             bytes,
             n,
             k,
         })
+    }
+
+    /// Name of how the bytes lie. A new way gets a new name.
+    pub fn layout(&self) -> &'static str {
+        self.layout.name()
+    }
+
+    /// The tiles, one after another.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.as_ref().as_ref()
     }
 
     /// Rows (outputs).
@@ -109,22 +135,15 @@ impl Tiled {
         self.k
     }
 
-    /// Bytes in memory.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
     fn tile(&self, tile: usize) -> &[u8] {
         let size = self.layout.tile_bytes(self.k);
-        &self.bytes[tile * size..][..size]
+        &self.as_bytes()[tile * size..][..size]
     }
 }
 
 /// Bytes that a matrix `[n, k]` of these blocks takes in tiles; `None` where it has none.
 pub fn tiled_bytes(format: BlockFormat, n: usize, k: usize) -> Option<usize> {
-    let layout = Layout::of(format)?;
-    let whole = k.is_multiple_of(layout.columns());
-    whole.then(|| n.div_ceil(ROWS) * layout.tile_bytes(k))
+    Layout::of(format)?.size(n, k)
 }
 
 /// Rows that go through one matrix.
