@@ -62,7 +62,7 @@ export const PER_MODEL = {
   activations: flag(
     'model',
     choice(['auto', 'int8', 'float32']),
-    'what quantised weights are multiplied with; auto is int8, float32 is exact and slow',
+    'what weights are multiplied with; auto is int8 for quantised ones, bfloat16 for bfloat16 where the CPU has it; float32 is exact and slow',
     'auto'
   ),
   cacheTiled: flag(

@@ -41,7 +41,7 @@ impl Reader<'_> {
 
     fn made(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
         let linear = Linear::new(self.keeping.keep(name, matrix), bias);
-        if !self.keeping.rounds {
+        if !self.keeping.rounds_for(name) {
             return linear;
         }
         let linear = linear.rounded();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use seed_kernels::cpu::{self, Group, Tiled};
+use seed_kernels::cpu::{self, Group, Tiled, Weights};
 
 use super::f32s;
 use crate::weights::Matrix;
@@ -13,11 +13,13 @@ use crate::weights::Matrix;
 pub struct Linear {
     weight: Weight,
     bias: Option<Vec<f32>>,
+    /// Activations may be rounded as the weights are.
+    rounds: bool,
 }
 
 #[derive(Clone)]
 enum Weight {
-    /// Multiplied in f32.
+    /// Multiplied in f32, or in bf16.
     Plain(Matrix),
     /// Multiplied with activations rounded to eight bits.
     Tiled(Arc<Tiled>),
@@ -29,23 +31,25 @@ impl Linear {
         Self {
             weight: Weight::Plain(weight),
             bias,
+            rounds: false,
         }
     }
 
-    /// The same with tiles in place of a quantised matrix, whose activations are rounded from then on.
+    /// The same with tiles in place of a quantised matrix; activations are rounded from then on, to eight bits, or for
+    /// bf16 weights to bf16 where the machine multiplies those faster.
     pub fn rounded(self) -> Self {
         let tiled = match &self.weight {
             Weight::Plain(matrix) => Tiled::of(matrix.weights(), matrix.rows(), matrix.cols()),
             Weight::Tiled(_) => None,
         };
         let (Some(tiled), Weight::Plain(matrix)) = (tiled, &self.weight) else {
-            return self;
+            return Self {
+                rounds: true,
+                ..self
+            };
         };
         matrix.release();
-        Self {
-            weight: Weight::Tiled(Arc::new(tiled)),
-            bias: self.bias,
-        }
+        Self::tiled(tiled, self.bias)
     }
 
     /// A linear of tiles that were made before.
@@ -53,6 +57,7 @@ impl Linear {
         Self {
             weight: Weight::Tiled(Arc::new(tiles)),
             bias,
+            rounds: true,
         }
     }
 
@@ -84,9 +89,12 @@ impl Linear {
     pub(crate) fn multiply(&self, x: &[f32], tokens: usize, y: &mut [f32]) {
         let bias = self.bias.as_deref();
         match &self.weight {
-            Weight::Plain(w) => {
-                cpu::linear(x, tokens, w.cols(), w.weights(), w.rows(), bias, y);
-            }
+            Weight::Plain(w) => match w.weights() {
+                Weights::Bf16(values) if self.rounds => {
+                    cpu::linear_bf16(x, tokens, w.cols(), values, w.rows(), bias, y);
+                }
+                weights => cpu::linear(x, tokens, w.cols(), weights, w.rows(), bias, y),
+            },
             Weight::Tiled(w) => cpu::linear_int8(x, tokens, w, bias, y),
         }
     }

@@ -12,7 +12,8 @@ pub struct Keeping {
     pub dtype: Option<StorageDType>,
     /// Blocks that plain matrices of products are rounded to.
     pub quantize: Option<StorageDType>,
-    /// Products of quantised matrices round their activations to eight bits. Else they are exact in f32, and slower.
+    /// Products round their activations, with quantised matrices to eight bits, with bf16 ones to bf16 where that is
+    /// faster. Else they are exact in f32, and slower.
     pub rounds: bool,
 }
 
@@ -72,6 +73,11 @@ impl Keeping {
         self.target(Purpose::of(name), cols)
     }
 
+    /// Whether products with the matrix of this name round their activations.
+    pub(crate) fn rounds_for(&self, name: &str) -> bool {
+        self.rounds && Purpose::of(name) != Purpose::Exact
+    }
+
     /// The matrix of this name as it is kept.
     pub(crate) fn keep(&self, name: &str, matrix: Matrix) -> Matrix {
         if let Some(target) = self.target_of(name, matrix.cols()) {
@@ -110,7 +116,7 @@ impl Keeping {
         };
         let rows = elements / cols.max(1);
         let tiled = match kept {
-            StorageDType::Blocks(format) if self.rounds && Purpose::of(name) != Purpose::Exact => {
+            StorageDType::Blocks(format) if self.rounds_for(name) => {
                 tiled_bytes(format, rows, cols)
             }
             _ => None,

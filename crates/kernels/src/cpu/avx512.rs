@@ -6,9 +6,14 @@ use super::simd::{Kernel, Simd};
 
 /// Sixteen f32.
 #[derive(Clone, Copy)]
-pub struct Avx512(__m512);
+pub struct Vector<const PAIRS: bool>(__m512);
 
-impl Avx512 {
+/// As every CPU of the level has them.
+pub type Avx512 = Vector<false>;
+/// With products of pairs of bf16 (AVX512-BF16).
+pub type Avx512Bf16 = Vector<true>;
+
+impl<const PAIRS: bool> Vector<PAIRS> {
     /// Four vectors folded to a quarter each, lane i + lane i + 8, then i + i + 4, side by side.
     #[inline(always)]
     unsafe fn quarters([a, b, c, d]: [Self; 4]) -> __m512 {
@@ -36,6 +41,12 @@ unsafe fn enter<K: Kernel>(kernel: K) {
     unsafe { kernel.run::<Avx512>() }
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")]
+unsafe fn enter_bf16<K: Kernel>(kernel: K) {
+    // SAFETY: as above, with the feature of Avx512Bf16.
+    unsafe { kernel.run::<Avx512Bf16>() }
+}
+
 /// True where this CPU can run [`Avx512`].
 pub(crate) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
@@ -47,13 +58,18 @@ pub(crate) fn available() -> bool {
 
 // SAFETY of every block below: the features are on by the contract of `Simd`, and pointers are the
 // caller's promise.
-impl Simd for Avx512 {
+impl<const PAIRS: bool> Simd for Vector<PAIRS> {
     const LANES: usize = 16;
 
     #[inline(always)]
     unsafe fn enter<K: Kernel>(kernel: K) {
         // SAFETY: the contract of `Simd`.
-        unsafe { enter(kernel) }
+        unsafe {
+            match PAIRS {
+                true => enter_bf16(kernel),
+                false => enter(kernel),
+            }
+        }
     }
 
     #[inline(always)]
@@ -194,6 +210,15 @@ impl Simd for Avx512 {
             // "Not less than" holds for NaN too.
             let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x.0, _mm512_set1_ps(bound));
             Self(_mm512_maskz_mov_ps(keep, self.0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_pairs(self, w: Self, x: Self) -> Self {
+        // SAFETY: the contract of `Simd`; the three vectors are as long.
+        unsafe {
+            let pairs = |v: Self| std::mem::transmute::<__m512, __m512bh>(v.0);
+            Self(_mm512_dpbf16_ps(self.0, pairs(w), pairs(x)))
         }
     }
 

@@ -68,6 +68,14 @@ impl Level {
         }
     }
 
+    /// Whether this CPU multiplies pairs of bf16 at this level.
+    pub(super) fn has_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Self::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     /// Lanes of the level's vectors; 1 for scalar.
     pub(super) fn lanes(self) -> usize {
         match self {
@@ -88,6 +96,12 @@ impl Level {
             // SAFETY: `best` says that the CPU has the features.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2::Avx2::enter(kernel) },
+            // SAFETY: as above; a kernel of pairs is run where `has_pairs`, as is asserted.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if K::PAIRS => unsafe {
+                assert!(self.has_pairs(), "this CPU has no products of bf16");
+                avx512::Avx512Bf16::enter(kernel)
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { avx512::Avx512::enter(kernel) },

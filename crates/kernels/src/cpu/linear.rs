@@ -11,8 +11,10 @@
 
 #![allow(clippy::needless_range_loop)] // register tiles read best by index
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::level::Level;
@@ -31,13 +33,139 @@ const TASK_BYTES: usize = 256 * 1024;
 /// Multiply-adds below which a task is not worth handing to another thread.
 const SERIAL_WORK: usize = 32 * 1024;
 
+/// What is multiplied, and how activations are packed for it.
+pub(super) trait Arithmetic: Copy + Send + Sync {
+    /// Element type of the weights.
+    type W: Plain;
+    /// Whether steps need products of pairs of bf16.
+    const PAIRS: bool;
+    /// Weights whose activations one packed f32 holds.
+    const HELD: usize;
+
+    /// Packs a step of activations, fewer at the end of a row; `to` is one step.
+    fn pack(from: &[f32], to: &mut [f32]);
+
+    /// One step of two vectors along k for a whole tile.
+    ///
+    /// # Safety
+    /// `w` reads a step in each of `R` rows of stride `k`, `x` in each of `C` rows of stride `kp`.
+    unsafe fn step<S: Simd, const R: usize, const C: usize>(
+        acc: [[S; C]; R],
+        w: *const Self::W,
+        k: usize,
+        x: *const f32,
+        kp: usize,
+    ) -> [[S; C]; R];
+}
+
+/// Weights widened to f32, f32 activations.
+#[derive(Clone, Copy)]
+pub(super) struct Wide<W>(PhantomData<W>);
+
+/// Weights and activations in bf16, two products an f32 lane, added to it one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs;
+
+impl<W: Plain> Arithmetic for Wide<W> {
+    type W = W;
+    const PAIRS: bool = false;
+    const HELD: usize = 1;
+
+    fn pack(from: &[f32], to: &mut [f32]) {
+        if from.len() < to.len() {
+            to.fill(0.0);
+        }
+        if W::EVEN_ODD {
+            let (even, odd) = to.split_at_mut(to.len() / 2);
+            for (pair, (even, odd)) in from.chunks(2).zip(even.iter_mut().zip(odd)) {
+                *even = pair[0];
+                *odd = pair.get(1).copied().unwrap_or(0.0);
+            }
+        } else {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn step<S: Simd, const R: usize, const C: usize>(
+        mut acc: [[S; C]; R],
+        w: *const W,
+        k: usize,
+        x: *const f32,
+        kp: usize,
+    ) -> [[S; C]; R] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for half in 0..2 {
+                let mut weights = [S::zero(); R];
+                for (r, weight) in weights.iter_mut().enumerate() {
+                    let p = w.add(r * k);
+                    *weight = if half == 0 {
+                        W::first::<S>(p)
+                    } else {
+                        W::second::<S>(p)
+                    };
+                }
+                for c in 0..C {
+                    let x = S::load(x.add(c * kp + half * S::LANES));
+                    for r in 0..R {
+                        acc[r][c] = weights[r].fma(x, acc[r][c]);
+                    }
+                }
+            }
+        }
+        acc
+    }
+}
+
+impl Arithmetic for Pairs {
+    type W = bf16;
+    const PAIRS: bool = true;
+    const HELD: usize = 2;
+
+    fn pack(from: &[f32], to: &mut [f32]) {
+        if from.len() < 2 * to.len() {
+            to.fill(0.0);
+        }
+        let bits = |value: f32| u32::from(bf16::from_f32(value).to_bits());
+        for (pair, to) in from.chunks(2).zip(to) {
+            let odd = pair.get(1).map_or(0, |&odd| bits(odd));
+            *to = f32::from_bits(bits(pair[0]) | odd << 16);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn step<S: Simd, const R: usize, const C: usize>(
+        mut acc: [[S; C]; R],
+        w: *const bf16,
+        k: usize,
+        x: *const f32,
+        kp: usize,
+    ) -> [[S; C]; R] {
+        // SAFETY: the caller's promise; a pair of bf16 is as long as an f32.
+        unsafe {
+            let mut weights = [S::zero(); R];
+            for (r, weight) in weights.iter_mut().enumerate() {
+                *weight = S::load(w.add(r * k).cast());
+            }
+            for c in 0..C {
+                let x = S::load(x.add(c * kp));
+                for r in 0..R {
+                    acc[r][c] = acc[r][c].add_pairs(weights[r], x);
+                }
+            }
+        }
+        acc
+    }
+}
+
 /// One product: `y[m, n] = x · Wᵀ + bias` with x already packed.
 #[derive(Clone, Copy)]
-struct Product<'a, W> {
+struct Product<'a, A: Arithmetic> {
     /// Packed activations, rows of `kp`.
     x: &'a [f32],
     kp: usize,
-    w: &'a [W],
+    w: &'a [A::W],
     k: usize,
     n: usize,
     bias: Option<&'a [f32]>,
@@ -45,24 +173,24 @@ struct Product<'a, W> {
 }
 
 /// Runs the product at a vector level.
-pub(super) fn linear<W: Plain>(
+pub(super) fn linear<A: Arithmetic>(
     level: Level,
     x: &[f32],
     k: usize,
-    w: &[W],
+    w: &[A::W],
     n: usize,
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let kp = k.next_multiple_of(2 * level.lanes());
+    let kp = k.next_multiple_of(2 * level.lanes()) / A::HELD;
     for (x, y) in x.chunks(PACKED_ROWS * k).zip(y.chunks_mut(PACKED_ROWS * n)) {
         let m = x.len() / k;
         with_scratch(m * kp, |packed| {
-            pack::<W>(level.lanes(), x, k, packed, kp);
+            pack::<A>(level.lanes(), x, k, packed, kp);
             let y = Shared::new(y);
             multiply(
                 level,
-                Product {
+                Product::<A> {
                     x: packed,
                     kp,
                     w,
@@ -77,23 +205,12 @@ pub(super) fn linear<W: Plain>(
     }
 }
 
-/// Copies rows of x into whole steps of two vectors, zero-padded, in the order W's vectors come in.
-fn pack<W: Plain>(lanes: usize, x: &[f32], k: usize, packed: &mut [f32], kp: usize) {
+/// Copies rows of x into whole steps of two vectors, zero-padded, as the arithmetic wants them.
+fn pack<A: Arithmetic>(lanes: usize, x: &[f32], k: usize, packed: &mut [f32], kp: usize) {
+    let step = 2 * lanes;
     let row = |(from, to): (&[f32], &mut [f32])| {
-        for (from, to) in from.chunks(2 * lanes).zip(to.chunks_mut(2 * lanes)) {
-            if from.len() < 2 * lanes {
-                to.fill(0.0);
-            }
-            if W::EVEN_ODD {
-                let (even, odd) = to.split_at_mut(lanes);
-                for (pair, (even, odd)) in from.chunks(2).zip(even.iter_mut().zip(odd)) {
-                    *even = pair[0];
-                    *odd = pair.get(1).copied().unwrap_or(0.0);
-                }
-            } else {
-                to[..from.len()].copy_from_slice(from);
-            }
-        }
+        let steps = from.chunks(step).zip(to.chunks_mut(step / A::HELD));
+        steps.for_each(|(from, to)| A::pack(from, to));
     };
     if x.len() < SERIAL_WORK {
         x.chunks(k).zip(packed.chunks_mut(kp)).for_each(row);
@@ -103,10 +220,10 @@ fn pack<W: Plain>(lanes: usize, x: &[f32], k: usize, packed: &mut [f32], kp: usi
 }
 
 /// Cuts the product into tasks and runs them.
-fn multiply<W: Plain>(level: Level, product: Product<'_, W>, m: usize) {
+fn multiply<A: Arithmetic>(level: Level, product: Product<'_, A>, m: usize) {
     let (n, k) = (product.n, product.k);
     let balanced = n.div_ceil(8 * rayon::current_num_threads());
-    let rows_each = (TASK_BYTES / (k * size_of::<W>()))
+    let rows_each = (TASK_BYTES / (k * size_of::<A::W>()))
         .clamp(1, balanced)
         .next_multiple_of(8);
     let row_blocks = n.div_ceil(rows_each);
@@ -133,13 +250,15 @@ fn multiply<W: Plain>(level: Level, product: Product<'_, W>, m: usize) {
 }
 
 /// One task: weight rows × activation rows.
-struct Block<'a, W> {
-    product: Product<'a, W>,
+struct Block<'a, A: Arithmetic> {
+    product: Product<'a, A>,
     rows: Range<usize>,
     columns: Range<usize>,
 }
 
-impl<W: Plain> Kernel for Block<'_, W> {
+impl<A: Arithmetic> Kernel for Block<'_, A> {
+    const PAIRS: bool = A::PAIRS;
+
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the maker of the block. 32 registers hold 4 × 6 accumulators, 16 hold 2 × 6.
@@ -153,7 +272,7 @@ impl<W: Plain> Kernel for Block<'_, W> {
     }
 }
 
-impl<W: Plain> Block<'_, W> {
+impl<A: Arithmetic> Block<'_, A> {
     #[inline(always)]
     unsafe fn walk<S: Simd, const R: usize>(&self) {
         let width = self.columns.len();
@@ -217,16 +336,16 @@ impl<W: Plain> Block<'_, W> {
                         S::prefetch_far(w.wrapping_add((R + r) * k + at).cast());
                     }
                 }
-                acc = multiply_step::<S, W, R, C>(acc, w.add(at), k, x.add(at), kp);
+                acc = A::step::<S, R, C>(acc, w.add(at), k, x.add(at / A::HELD), kp);
                 at += step;
             }
             if at < k {
-                let mut tail = [[W::ZERO; MAX_STEP]; R];
+                let mut tail = [[A::W::ZERO; MAX_STEP]; R];
                 for (r, tail) in tail.iter_mut().enumerate() {
                     std::ptr::copy_nonoverlapping(w.add(r * k + at), tail.as_mut_ptr(), k - at);
                 }
-                let tail = tail.as_ptr().cast::<W>();
-                acc = multiply_step::<S, W, R, C>(acc, tail, MAX_STEP, x.add(at), kp);
+                let tail = tail.as_ptr().cast::<A::W>();
+                acc = A::step::<S, R, C>(acc, tail, MAX_STEP, x.add(at / A::HELD), kp);
             }
             self.finish(row, column, acc);
         }
@@ -267,39 +386,4 @@ impl<W: Plain> Block<'_, W> {
             }
         }
     }
-}
-
-/// One step of two vectors along k for a whole tile.
-///
-/// # Safety
-/// `w` reads a step in each of `R` rows of stride `k`, `x` in each of `C` rows of stride `kp`.
-#[inline(always)]
-unsafe fn multiply_step<S: Simd, W: Plain, const R: usize, const C: usize>(
-    mut acc: [[S; C]; R],
-    w: *const W,
-    k: usize,
-    x: *const f32,
-    kp: usize,
-) -> [[S; C]; R] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        for half in 0..2 {
-            let mut weights = [S::zero(); R];
-            for (r, weight) in weights.iter_mut().enumerate() {
-                let p = w.add(r * k);
-                *weight = if half == 0 {
-                    W::first::<S>(p)
-                } else {
-                    W::second::<S>(p)
-                };
-            }
-            for c in 0..C {
-                let x = S::load(x.add(c * kp + half * S::LANES));
-                for r in 0..R {
-                    acc[r][c] = weights[r].fma(x, acc[r][c]);
-                }
-            }
-        }
-    }
-    acc
 }

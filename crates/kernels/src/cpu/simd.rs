@@ -7,6 +7,9 @@ use crate::format::MAX_STEP;
 
 /// A piece of work compiled once for every instruction set.
 pub(crate) trait Kernel {
+    /// Whether it adds products of pairs of bf16, which not every CPU of a level can.
+    const PAIRS: bool = false;
+
     /// Runs with the vectors of `S`.
     ///
     /// # Safety
@@ -60,6 +63,10 @@ pub trait Simd: Copy {
     unsafe fn pow2(self) -> Self;
     /// `self` where `x >= bound` or `x` is NaN, else 0.
     unsafe fn zero_where_below(self, x: Self, bound: f32) -> Self;
+
+    /// `self` plus the products of each lane's two bf16: `w` and `x` are pairs, the even elements in the lower halves.
+    /// Only for kernels of [`Kernel::PAIRS`].
+    unsafe fn add_pairs(self, w: Self, x: Self) -> Self;
 
     /// Sum over lanes.
     unsafe fn sum(self) -> f32;

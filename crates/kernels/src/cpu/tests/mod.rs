@@ -4,6 +4,7 @@ mod attention;
 mod elementwise;
 mod int8;
 mod linear;
+mod pairs;
 
 use super::Level;
 
