@@ -210,7 +210,8 @@ fn run() {
         linear_part(bandwidth, peak_before);
     }
     if matches!(part.as_str(), "" | "attention") {
-        attention_part(peak_before);
+        attention_part(peak_before, false);
+        attention_part(peak_before, true);
     }
     if matches!(part.as_str(), "" | "rows") {
         rows_part();
@@ -254,8 +255,9 @@ fn linear_part(bandwidth: f64, peak_before: f64) {
     );
 }
 
-fn attention_part(peak_before: f64) {
-    println!("\nattention, bf16 cache, pages of 16");
+fn attention_part(peak_before: f64, rounds: bool) {
+    let way = if rounds { "products of bf16" } else { "f32" };
+    println!("\nattention, bf16 cache, pages of 16, {way}");
     let seed = AttentionShape {
         heads: 80,
         kv_heads: 8,
@@ -263,6 +265,7 @@ fn attention_part(peak_before: f64) {
         page_size: 16,
         scale: 0.1,
         window: None,
+        rounds,
     };
     attention(
         "80/8 x 128, one row of 65536     ",
@@ -285,6 +288,14 @@ fn attention_part(peak_before: f64) {
         &seed,
         1,
         1024,
+        512,
+        peak_before,
+    );
+    attention(
+        "80/8 x 128, 512 rows of 8192     ",
+        &seed,
+        1,
+        8192,
         512,
         peak_before,
     );

@@ -97,6 +97,7 @@ impl GptOss {
             page_size,
             scale: (config.head_dim as f32).powf(-0.5),
             window,
+            rounds: keeping.rounds,
         };
         Ok(Self {
             embedding: Embedding::new(table),

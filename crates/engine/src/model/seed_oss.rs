@@ -205,6 +205,7 @@ impl SeedOss {
                 page_size,
                 scale: (config.head_dim as f32).powf(-0.5),
                 window: None,
+                rounds: keeping.rounds,
             },
         })
     }

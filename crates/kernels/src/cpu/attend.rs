@@ -5,11 +5,13 @@
 use std::ops::Range;
 
 use super::attention::{AttentionShape, KvElement, Span};
-use super::block::{Block, PAD};
+use super::block::Block;
 use super::level::Level;
+use super::pairs::Pairs;
 use super::scalar::{Softmax, dot};
 use super::scratch::{Shared, with_scratch};
 use super::simd::{Kernel, Simd};
+use super::soften::PAD;
 
 /// A batch's attention: what all tasks share.
 pub(super) struct Attend<'a, E> {
@@ -30,6 +32,30 @@ pub(super) struct Rows<'a> {
     pub segments: Range<usize>,
 }
 
+/// How a task's queries look at a block of the cache.
+pub(super) trait Visit<E> {
+    /// Whether it needs products of pairs of bf16.
+    const PAIRS: bool;
+
+    /// Takes the task's queries.
+    ///
+    /// # Safety
+    /// As [`Visit::visit`].
+    unsafe fn begin<S: Simd>(&mut self, job: &Attend<'_, E>, rows: &Rows<'_>);
+
+    /// Lets all queries see `positions` of one block.
+    ///
+    /// # Safety
+    /// The spans were checked, the buffers have their sizes, the CPU has `S`'s features.
+    unsafe fn visit<S: Simd>(
+        &mut self,
+        job: &Attend<'_, E>,
+        rows: &Rows<'_>,
+        positions: Range<usize>,
+        states: &mut States<'_>,
+    );
+}
+
 impl Rows<'_> {
     fn queries(&self, shape: &AttentionShape) -> usize {
         self.rows.len() * shape.group()
@@ -41,7 +67,7 @@ impl Rows<'_> {
     }
 
     /// Start in q and out of query `i`: rows outside, heads of the group inside.
-    fn offset(&self, shape: &AttentionShape, i: usize) -> usize {
+    pub(super) fn offset(&self, shape: &AttentionShape, i: usize) -> usize {
         let row = self.span.first_row + self.rows.start + i / shape.group();
         (row * shape.heads + self.head(shape, i)) * shape.head_dim
     }
@@ -62,7 +88,7 @@ pub(super) struct States<'a> {
     pub out: &'a mut [f32],
     pub max: &'a mut [f32],
     pub total: &'a mut [f32],
-    width: usize,
+    pub width: usize,
 }
 
 impl<'a> States<'a> {
@@ -213,61 +239,54 @@ impl<E: KvElement> Attend<'_, E> {
         unsafe { self.start(level, rows, Some(states)) }
     }
 
-    unsafe fn start(&self, level: Level, rows: &Rows<'_>, states: Option<*mut f32>) {
-        let width = self.shape.head_dim.next_multiple_of(PAD);
-        let (page, columns) = Block::sizes(self.shape);
-        let queries = rows.queries(self.shape);
+    unsafe fn start(&self, level: Level, rows: &Rows<'_>, kept: Option<*mut f32>) {
+        let shape = self.shape;
+        let width = shape.head_dim.next_multiple_of(PAD);
+        let queries = rows.queries(shape);
+        let pairs = shape.rounds && E::IS_BF16 && level.has_pairs();
+        let own = match pairs {
+            true => Pairs::len(shape, queries),
+            false => Block::len(shape, queries),
+        };
         // Every part starts on a line of its own.
-        let state = rows.state_len(self.shape).next_multiple_of(PAD);
-        let page = page.next_multiple_of(PAD);
-        let lens = [queries * width, page, queries * columns, state, state];
-        with_scratch(lens.iter().sum(), |memory| {
-            let (q, memory) = memory.split_at_mut(lens[0]);
-            let (page, memory) = memory.split_at_mut(lens[1]);
-            let (scores, memory) = memory.split_at_mut(lens[2]);
-            let (segment, all) = memory.split_at_mut(lens[3]);
-            self.scale_queries(rows, q, width);
-            let block = Block {
-                q,
-                page,
-                scores,
-                width,
-                columns,
-            };
+        let own = own.next_multiple_of(PAD);
+        let state = rows.state_len(shape).next_multiple_of(PAD);
+        with_scratch(own + 2 * state, |memory| {
+            let (own, memory) = memory.split_at_mut(own);
+            let (segment, all) = memory.split_at_mut(state);
             let segment = States::new(segment, queries, width);
             let all = States::new(all, queries, width);
             // SAFETY: the caller's promise.
             unsafe {
-                level.run(Task {
-                    job: self,
-                    rows,
-                    block,
-                    segment,
-                    all,
-                    kept: states,
-                })
+                if pairs {
+                    level.run(Task {
+                        job: self,
+                        rows,
+                        block: Pairs::new(own, shape, queries),
+                        segment,
+                        all,
+                        kept,
+                    })
+                } else {
+                    level.run(Task {
+                        job: self,
+                        rows,
+                        block: Block::new(own, shape, queries),
+                        segment,
+                        all,
+                        kept,
+                    })
+                }
             }
         });
-    }
-
-    /// Copies the task's queries, scaled, into rows of `width`.
-    fn scale_queries(&self, rows: &Rows<'_>, q: &mut [f32], width: usize) {
-        let head_dim = self.shape.head_dim;
-        for (i, to) in q.chunks_exact_mut(width).enumerate() {
-            let from = &self.q[rows.offset(self.shape, i)..][..head_dim];
-            to[head_dim..].fill(0.0);
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from * self.shape.scale;
-            }
-        }
     }
 }
 
 /// A task with its memory, ready for vectors.
-struct Task<'a, 'b, E> {
+struct Task<'a, 'b, E, B> {
     job: &'a Attend<'a, E>,
     rows: &'a Rows<'a>,
-    block: Block<'b>,
+    block: B,
     /// States within the segment and over all segments.
     segment: States<'b>,
     all: States<'b>,
@@ -275,11 +294,15 @@ struct Task<'a, 'b, E> {
     kept: Option<*mut f32>,
 }
 
-impl<E: KvElement> Kernel for Task<'_, '_, E> {
+impl<E: KvElement, B: Visit<E>> Kernel for Task<'_, '_, E, B> {
+    const PAIRS: bool = B::PAIRS;
+
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
         let (job, rows, shape) = (self.job, self.rows, self.job.shape);
         self.all.start(job, rows);
+        // SAFETY: the caller's promise.
+        unsafe { self.block.begin::<S>(job, rows) }
         let last = rows.queries(shape) - 1;
         for number in rows.segments.clone() {
             self.segment.clear();
@@ -290,7 +313,7 @@ impl<E: KvElement> Kernel for Task<'_, '_, E> {
                 // SAFETY: positions at..stop lie in one block that some query of the task sees.
                 unsafe {
                     self.block
-                        .visit::<S, E>(job, rows, at..stop, &mut self.segment)
+                        .visit::<S>(job, rows, at..stop, &mut self.segment)
                 }
                 at = stop;
             }

@@ -28,9 +28,16 @@ const SERIAL_WRITE: usize = 64 * 1024;
 
 /// One element type of the KV cache: `f32` or `half::bf16`.
 #[allow(private_bounds)] // sealed: formats are this crate's own
-pub trait KvElement: Plain {}
-impl KvElement for f32 {}
-impl KvElement for half::bf16 {}
+pub trait KvElement: Plain {
+    /// Whether it is `half::bf16`.
+    const IS_BF16: bool;
+}
+impl KvElement for f32 {
+    const IS_BF16: bool = false;
+}
+impl KvElement for half::bf16 {
+    const IS_BF16: bool = true;
+}
 
 /// What all rows of an attention layer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +54,8 @@ pub struct AttentionShape {
     pub scale: f32,
     /// Keys a query sees, its own included; `None` for all.
     pub window: Option<usize>,
+    /// With a bf16 cache queries and weights may be rounded to bf16, where that is faster.
+    pub rounds: bool,
 }
 
 impl AttentionShape {

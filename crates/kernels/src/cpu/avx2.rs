@@ -186,11 +186,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn add_pairs(self, _w: Self, _x: Self) -> Self {
-        unreachable!("no CPU of this level multiplies pairs of bf16")
-    }
-
-    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: the contract of `Simd`.
         unsafe { sum8(self.0) }

@@ -223,6 +223,81 @@ impl<const PAIRS: bool> Simd for Vector<PAIRS> {
     }
 
     #[inline(always)]
+    unsafe fn narrow(low: Self, high: Self) -> Self {
+        // SAFETY: the contract of `Simd`; the vectors are as long.
+        unsafe {
+            Self(std::mem::transmute::<__m512bh, __m512>(
+                _mm512_cvtne2ps_pbh(high.0, low.0),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
+        let mut out = rows;
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            // Of each four rows the columns 4 l + k in quarter l of vector k. No closures: they would be compiled
+            // without this file's features.
+            let mut fours = [[rows[0].0; 4]; 4];
+            for (n, four) in fours.iter_mut().enumerate() {
+                let (a, b) = (rows[4 * n].0, rows[4 * n + 1].0);
+                let (c, d) = (rows[4 * n + 2].0, rows[4 * n + 3].0);
+                let ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                let cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+                four[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                four[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                let ab = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+                let cd = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+                four[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                four[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+            }
+            for k in 0..4 {
+                let (a, b, c, d) = (fours[0][k], fours[1][k], fours[2][k], fours[3][k]);
+                let even = (
+                    _mm512_shuffle_f32x4::<0x88>(a, b),
+                    _mm512_shuffle_f32x4::<0x88>(c, d),
+                );
+                let odd = (
+                    _mm512_shuffle_f32x4::<0xdd>(a, b),
+                    _mm512_shuffle_f32x4::<0xdd>(c, d),
+                );
+                out[k] = Self(_mm512_shuffle_f32x4::<0x88>(even.0, even.1));
+                out[4 + k] = Self(_mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
+                out[8 + k] = Self(_mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
+                out[12 + k] = Self(_mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(first: Self, second: Self) -> [Self; 2] {
+        /// Element i of the first vector, then of the second, from `from` on.
+        const fn order(from: u16) -> [u16; 32] {
+            let mut order = [0; 32];
+            let mut i = 0;
+            while i < 16 {
+                order[2 * i] = from + i as u16;
+                order[2 * i + 1] = 32 + from + i as u16;
+                i += 1;
+            }
+            order
+        }
+        const ORDERS: [[u16; 32]; 2] = [order(0), order(16)];
+        // SAFETY: the contract of `Simd`; an order is as long as a vector.
+        unsafe {
+            let (a, b) = (_mm512_castps_si512(first.0), _mm512_castps_si512(second.0));
+            let low = _mm512_loadu_si512(ORDERS[0].as_ptr().cast());
+            let high = _mm512_loadu_si512(ORDERS[1].as_ptr().cast());
+            [
+                Self(_mm512_castsi512_ps(_mm512_permutex2var_epi16(a, low, b))),
+                Self(_mm512_castsi512_ps(_mm512_permutex2var_epi16(a, high, b))),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: the contract of `Simd`.
         unsafe {

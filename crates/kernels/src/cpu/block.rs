@@ -7,41 +7,74 @@
 use std::ops::Range;
 
 use super::ahead::Ahead;
-use super::attend::{Attend, Rows, States};
+use super::attend::{Attend, Rows, States, Visit};
 use super::attention::{AttentionShape, KvElement};
-use super::simd::{Simd, exp};
-
-/// Vectors and padded rows are multiples of this many f32.
-pub(super) const PAD: usize = 16;
+use super::simd::Simd;
+use super::soften::{PAD, clip, soften};
 
 /// The queries and the block of keys they look at.
 pub(super) struct Block<'a> {
     /// Scaled queries `[queries, width]`.
-    pub q: &'a [f32],
+    q: &'a mut [f32],
     /// One widened page of keys or values `[page_size, width]`.
-    pub page: &'a mut [f32],
+    page: &'a mut [f32],
     /// Scores, then weights, of the block `[queries, columns]`.
-    pub scores: &'a mut [f32],
-    pub width: usize,
-    pub columns: usize,
+    scores: &'a mut [f32],
+    width: usize,
+    columns: usize,
 }
 
-impl Block<'_> {
-    /// f32 of `page` and of a row of `scores`: tiles of four keys may run over the end of a page.
-    pub(super) fn sizes(shape: &AttentionShape) -> (usize, usize) {
+impl<'a> Block<'a> {
+    /// f32 of the queries, of a page and of the scores: tiles of four keys may run over the end of a page. Every part starts
+    /// on a line of its own.
+    fn sizes(shape: &AttentionShape, queries: usize) -> [usize; 3] {
         let width = shape.head_dim.next_multiple_of(PAD);
-        (
-            shape.page_size.next_multiple_of(4) * width,
-            shape.block().next_multiple_of(PAD) + PAD,
-        )
+        let page = shape.page_size.next_multiple_of(4) * width;
+        let columns = shape.block().next_multiple_of(PAD) + PAD;
+        [
+            queries * width,
+            page.next_multiple_of(PAD),
+            queries * columns,
+        ]
     }
 
-    /// Lets all queries see `positions` of one block.
-    ///
-    /// # Safety
-    /// The spans were checked, the buffers have their sizes, the CPU has `S`'s features.
+    /// f32 of memory for so many queries.
+    pub(super) fn len(shape: &AttentionShape, queries: usize) -> usize {
+        Self::sizes(shape, queries).iter().sum()
+    }
+
+    pub(super) fn new(memory: &'a mut [f32], shape: &AttentionShape, queries: usize) -> Self {
+        let sizes = Self::sizes(shape, queries);
+        let (q, memory) = memory.split_at_mut(sizes[0]);
+        let (page, scores) = memory.split_at_mut(sizes[1]);
+        Self {
+            q,
+            page,
+            scores: &mut scores[..sizes[2]],
+            width: shape.head_dim.next_multiple_of(PAD),
+            columns: sizes[2] / queries,
+        }
+    }
+}
+
+impl<E: KvElement> Visit<E> for Block<'_> {
+    const PAIRS: bool = false;
+
+    /// Copies the task's queries, scaled, into rows of `width`.
     #[inline(always)]
-    pub unsafe fn visit<S: Simd, E: KvElement>(
+    unsafe fn begin<S: Simd>(&mut self, job: &Attend<'_, E>, rows: &Rows<'_>) {
+        let head_dim = job.shape.head_dim;
+        for (i, to) in self.q.chunks_exact_mut(self.width).enumerate() {
+            let from = &job.q[rows.offset(job.shape, i)..][..head_dim];
+            to[head_dim..].fill(0.0);
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * job.shape.scale;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn visit<S: Simd>(
         &mut self,
         job: &Attend<'_, E>,
         rows: &Rows<'_>,
@@ -61,8 +94,9 @@ impl Block<'_> {
         for i in 0..queries {
             let seen = clip(rows.seen(job.shape, i), origin, &positions);
             if !seen.is_empty() {
+                let scores = &mut self.scores[i * self.columns..][..self.columns];
                 // SAFETY: the caller's promise.
-                unsafe { self.soften::<S>(i, seen, states) }
+                unsafe { soften::<S>(scores, i, seen, states) }
             }
         }
         let mut at = positions.start;
@@ -72,7 +106,9 @@ impl Block<'_> {
             at = end_of_page(at);
         }
     }
+}
 
+impl Block<'_> {
     /// Scores of all queries with the keys at `positions` of one page.
     #[inline(always)]
     unsafe fn score_page<S: Simd, E: KvElement>(
@@ -173,45 +209,6 @@ impl Block<'_> {
                         std::ptr::copy_nonoverlapping(sums.as_ptr(), to.add(j * columns), 4);
                     }
                 }
-            }
-        }
-    }
-
-    /// Turns a query's scores into weights under its new maximum and shrinks its output to it.
-    #[inline(always)]
-    unsafe fn soften<S: Simd>(&mut self, i: usize, seen: Range<usize>, states: &mut States<'_>) {
-        let scores = &mut self.scores[i * self.columns..][..self.columns];
-        // The vectors that hold `seen`; what else they hold weighs nothing.
-        let from = seen.start / PAD * PAD;
-        let to = seen.end.next_multiple_of(PAD);
-        scores[from..seen.start].fill(f32::NEG_INFINITY);
-        scores[seen.end..to].fill(f32::NEG_INFINITY);
-        // SAFETY: columns are a multiple of PAD, which is a multiple of the lanes.
-        unsafe {
-            let old = states.max[i];
-            let mut top = S::splat(old);
-            for at in (from..to).step_by(S::LANES) {
-                top = top.max(S::load(scores.as_ptr().add(at)));
-            }
-            let top = top.max_lane();
-            let mut total = S::zero();
-            for at in (from..to).step_by(S::LANES) {
-                let p = scores.as_mut_ptr().add(at);
-                let weight = exp(S::load(p).sub(S::splat(top)));
-                weight.store(p);
-                total = total.add(weight);
-            }
-            let total = total.sum();
-            if top == old {
-                states.total[i] += total;
-                return;
-            }
-            let shrink = (old - top).exp();
-            states.max[i] = top;
-            states.total[i] = states.total[i] * shrink + total;
-            let out = states.out[i * self.width..][..self.width].as_mut_ptr();
-            for d in (0..self.width).step_by(S::LANES) {
-                S::load(out.add(d)).mul(S::splat(shrink)).store(out.add(d));
             }
         }
     }
@@ -336,12 +333,6 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// The part of `positions` that lies in `seen`, counted from `origin`.
-fn clip(seen: Range<usize>, origin: usize, positions: &Range<usize>) -> Range<usize> {
-    let start = seen.start.max(positions.start);
-    start - origin..seen.end.min(positions.end).max(start) - origin
 }
 
 /// Widens rows of `head_dim` into rows of `width`, zero-padded.

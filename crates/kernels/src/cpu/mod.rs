@@ -11,14 +11,17 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod cached;
 mod elementwise;
 mod int8;
 mod level;
 mod linear;
 mod packed;
+mod pairs;
 mod scalar;
 mod scratch;
 pub(crate) mod simd;
+mod soften;
 #[cfg(test)]
 mod tests;
 

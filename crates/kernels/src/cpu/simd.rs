@@ -65,8 +65,22 @@ pub trait Simd: Copy {
     unsafe fn zero_where_below(self, x: Self, bound: f32) -> Self;
 
     /// `self` plus the products of each lane's two bf16: `w` and `x` are pairs, the even elements in the lower halves.
-    /// Only for kernels of [`Kernel::PAIRS`].
-    unsafe fn add_pairs(self, w: Self, x: Self) -> Self;
+    /// This and the next three are only for kernels of [`Kernel::PAIRS`].
+    unsafe fn add_pairs(self, _w: Self, _x: Self) -> Self {
+        unreachable!("this level has no pairs")
+    }
+    /// Rounded to bf16, ties to even: the elements of `low`, then those of `high`, two in a lane.
+    unsafe fn narrow(_low: Self, _high: Self) -> Self {
+        unreachable!("this level has no pairs")
+    }
+    /// Lane i of vector j becomes lane j of vector i.
+    unsafe fn transpose(_rows: [Self; 16]) -> [Self; 16] {
+        unreachable!("this level has no pairs")
+    }
+    /// Of two vectors of bf16 the first elements side by side, the second ones, and so on: two vectors.
+    unsafe fn interleave(_first: Self, _second: Self) -> [Self; 2] {
+        unreachable!("this level has no pairs")
+    }
 
     /// Sum over lanes.
     unsafe fn sum(self) -> f32;
