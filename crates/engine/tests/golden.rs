@@ -4,7 +4,7 @@
 mod reference;
 
 use candle_core::DType;
-use reference::{BOUND, Golden, PAGE, folder, tables};
+use reference::{BOUND, Golden, PAGE, divergence, folder, tables};
 use seed_engine::model::{Batch, ModelConfig};
 use seed_engine::weights::StorageDType;
 
@@ -126,17 +126,4 @@ fn lower_precision_stays_close() {
             assert!(kl < 1e-3, "{case} {dtype:?}: {kl}");
         }
     }
-}
-
-/// Kullback–Leibler divergence of two rows of logits, nats.
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let log_softmax = |row: &[f32]| {
-        let max = row.iter().copied().fold(f32::MIN, f32::max) as f64;
-        let sum: f64 = row.iter().map(|&x| (x as f64 - max).exp()).sum();
-        row.iter()
-            .map(|&x| x as f64 - max - sum.ln())
-            .collect::<Vec<_>>()
-    };
-    let (p, q) = (log_softmax(p), log_softmax(q));
-    p.iter().zip(&q).map(|(a, b)| a.exp() * (a - b)).sum()
 }

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use safetensors::SafeTensors;
 use seed_engine::cache::storage::{KvShape, KvStorage};
 use seed_engine::model::{Batch, Geometry, Model, ModelConfig};
-use seed_engine::weights::{Checkpoint, SafetensorsFolder, StorageDType};
+use seed_engine::weights::{Checkpoint, Keeping, SafetensorsFolder};
 
 pub const PAGE: usize = 16;
 /// Largest difference of a logit that f32 may show.
@@ -53,10 +53,12 @@ fn integers(bytes: &[u8]) -> Vec<i64> {
 
 impl Golden {
     /// Reads the checkpoint in `folder` under `config`, and expected.safetensors beside it.
-    pub fn open(folder: &Path, config: &ModelConfig, dtype: Option<StorageDType>) -> Self {
+    pub fn open(folder: &Path, config: &ModelConfig, keeping: impl Into<Keeping>) -> Self {
         let source = SafetensorsFolder::open(folder).unwrap();
         let checkpoint = Checkpoint::check(&source, &config.expected()).unwrap();
-        let model = config.load(&checkpoint, dtype, PAGE, &mut |_| {}).unwrap();
+        let model = config
+            .load(&checkpoint, keeping, PAGE, &mut |_| {})
+            .unwrap();
         let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let sampled: Vec<usize> = integers(file.tensor("sampled_ids").unwrap().data())
@@ -153,6 +155,19 @@ pub fn logits_of(name: &str, other: Option<(&ModelConfig, Box<dyn Model>)>) -> V
         golden.run(batch, &golden.cache(64, DType::F32))
     };
     golden.prompts.iter().map(run).collect()
+}
+
+/// Kullback–Leibler divergence of two rows of logits, nats.
+pub fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let log_softmax = |row: &[f32]| {
+        let max = row.iter().copied().fold(f32::MIN, f32::max) as f64;
+        let sum: f64 = row.iter().map(|&x| (x as f64 - max).exp()).sum();
+        row.iter()
+            .map(|&x| x as f64 - max - sum.ln())
+            .collect::<Vec<_>>()
+    };
+    let (p, q) = (log_softmax(p), log_softmax(q));
+    p.iter().zip(&q).map(|(a, b)| a.exp() * (a - b)).sum()
 }
 
 /// Asserts that a model read in another layout has bitwise the logits of the golden checkpoint named.
