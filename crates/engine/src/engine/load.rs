@@ -286,7 +286,7 @@ pub(super) fn demand(
         max_model_len: options.max_model_len,
         max_sequences: options.max_sequences,
         kv_cache: options.kv_cache,
-        workspace: rows * geometry.row_floats as u64 * 4
+        workspace: (rows * geometry.row_floats as u64 + geometry.fixed_floats as u64) * 4
             + super::head::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
     };
     (shape, demand)

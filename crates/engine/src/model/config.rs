@@ -65,7 +65,8 @@ impl ModelConfig {
                 head_dim: c.head_dim,
                 windows: vec![None],
                 slots: c.layers,
-                row_floats: 4 * c.hidden + 2 * c.heads * c.head_dim + 3 * c.intermediate,
+                row_floats: 5 * c.hidden + 2 * c.heads * c.head_dim,
+                fixed_floats: super::seed_oss::FEED_ROWS * 3 * c.intermediate,
             },
             Self::GptOss(c) => Geometry {
                 architecture: "GptOssForCausalLM",
@@ -78,6 +79,7 @@ impl ModelConfig {
                 row_floats: 6 * c.hidden
                     + 2 * c.heads * c.head_dim
                     + c.chosen * (2 * c.hidden + 3 * c.intermediate),
+                fixed_floats: 0,
             },
         }
     }
@@ -124,6 +126,8 @@ pub struct Geometry {
     pub slots: usize,
     /// f32 values in flight for one row of a step, roughly.
     pub row_floats: usize,
+    /// f32 values in flight for a step of any size.
+    pub fixed_floats: usize,
 }
 
 /// The JSON of a file; the error is one sentence that names it.
