@@ -212,8 +212,8 @@ export const WRONG_TURNS = [
       ],
       [
         'gate and up swapped, Seed-OSS',
-        'silu_mul(&layer.gate.forward(&normed)?, &layer.up.forward(&normed)?)?',
-        'silu_mul(&layer.up.forward(&normed)?, &layer.gate.forward(&normed)?)?',
+        'silu_mul(&layer.gate.forward(&part)?, &layer.up.forward(&part)?)?',
+        'silu_mul(&layer.up.forward(&part)?, &layer.gate.forward(&part)?)?',
       ],
       [
         'no biases on q, k and v, Seed-OSS',
