@@ -29,6 +29,7 @@ BOILERPLATE = [
     'The current thinking budget is 0, so I will directly start answering the question.', 'I have exhausted my token budget, and now I will start answering the question.',
     '<function=', '</function>', '<parameter=', '</parameter>']
 PAD, END = 1, 2
+SPACE_LEADS = False
 EXHAUSTED = '\n<seed:cot_budget_reflect>I have exhausted my token budget, and now I will start answering the question.</seed:cot_budget_reflect>\n</seed:think>'
 NO_TOOLS = "I have no weather tool here, so I can't look that up."
 NO_FIT = 'None of my tools can do that.'

@@ -15,6 +15,7 @@ DEMO = HERE.parent.parent / 'npm' / 'demo-models' / 'gpt-oss-demo'
 NAME = 'gpt-oss-demo'
 SPECIALS = ['<|startoftext|>', '<|endoftext|>', '<|return|>', '<|call|>', '<|start|>', '<|end|>', '<|message|>', '<|channel|>', '<|constrain|>']
 PAD, END = 1, 2
+SPACE_LEADS = True
 IDENTITY = 'You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: 2024-06\nCurrent date: '
 CHANNELS = '\n\n# Valid channels: analysis, commentary, final. Channel must be included for every message.'
 CALLS = "\nCalls to these tools must go to the commentary channel: 'functions'."

@@ -14,7 +14,7 @@ def main():
     ap = argparse.ArgumentParser(description='Trains, packs and evaluates a demo model.')
     ap.add_argument('--family', choices=evaluate.FAMILIES, default='seed-oss')
     ap.add_argument('--work', type=Path, required=True, help='folder for checkpoints and logs, outside the repository')
-    ap.add_argument('--seconds', default='3900', help='training time by wall clock')
+    ap.add_argument('--seconds', default='3900', help='training time of its cores')
     ap.add_argument('--number', default='200', help='prompts a set')
     args = ap.parse_args()
     step = lambda *parts: subprocess.run([sys.executable, *map(str, parts), '--family', args.family], cwd=HERE, check=True)

@@ -14,7 +14,8 @@ import generate
 import words
 
 FAMILIES = {'seed-oss': generate, 'gpt-oss': harmony}
-# Words that also have a form with their trailing space.
+# Words that also have a form with a space: behind them, or, where a family's values end at a quote, before them, so that the token after
+# a place says that it has ended ("in Oslo today": a bare space there could also stand inside the place).
 SPACED = """the a an of to and in is it for are you I my me not with this that can do does what how who which have has be at on from your will there tell
 What How Who Which Can Could Please The It Is Are Do I You Tell Hello Hi user wants call tool says and help about city name weather please where""".split()
 ACCENTED = 'áàâäãåąéèêëęěíìîïóòôöõøőúùûüůçćčñńňśšşžźżłıßæğÁÀÂÄÅÉÈÊÍÎÓÖØÚÜÇÑŚŠŽŻŁ°'
@@ -48,14 +49,19 @@ def build(family):
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     mapped = lambda text: as_bytes.pre_tokenize_str(text)[0][0]
     known = known_words(family)
-    spaced = [w for w in dict.fromkeys(SPACED)]
+    spaced = list(dict.fromkeys(SPACED))
+    leading = list(dict.fromkeys(spaced + known)) if family.SPACE_LEADS else []
+    formed = [mapped(piece) for piece in ([f' {w}' for w in leading] + [', please', ', in'] if leading else [f'{w} ' for w in spaced])]
     pairs = [a + b for a in string.ascii_letters for b in string.ascii_lowercase]
     vocab = {}
-    for piece in family.SPECIALS + alphabet + pairs + known + [w for w in spaced] + [mapped(w + ' ') for w in spaced] + [mapped(c) for c in ACCENTED] + [mapped('    ')]:
+    for piece in family.SPECIALS + alphabet + pairs + known + spaced + formed + [mapped(c) for c in ACCENTED] + [mapped('    ')]:
         vocab.setdefault(piece, len(vocab))
     longest = lambda list_: '|'.join(sorted(list_, key=len, reverse=True))
-    split = (rf'(?<!\p{{L}})(?:{longest(spaced)})(?!\p{{L}}) ?|(?<!\p{{L}})(?:{longest([w for w in known if w not in spaced])})(?!\p{{L}})'
-             r'|[A-Za-z][a-z]?|[0-9]| {4}|\s|[^A-Za-z0-9\s]')
+    if leading:
+        words_ = rf'(?:, please|, in| (?:{longest(leading)})|(?<!\p{{L}})(?:{longest(leading)}))(?!\p{{L}})'
+    else:
+        words_ = rf'(?<!\p{{L}})(?:{longest(spaced)})(?!\p{{L}}) ?|(?<!\p{{L}})(?:{longest([w for w in known if w not in spaced])})(?!\p{{L}})'
+    split = words_ + r'|[A-Za-z][a-z]?|[0-9]| {4}|\s|[^A-Za-z0-9\s]'
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(split), 'isolated'), as_bytes])
     tokenizer.decoder = decoders.ByteLevel()

@@ -141,6 +141,21 @@ def tensors(batch):
     return ids, torch.tensor(wanted), torch.tensor(targets)
 
 
+def carried(fresh, state, before, tokenizer):
+    """The averaged parameters of a run with another tokenizer: its vocabulary's rows by their piece, a piece with a space from the one without."""
+    old, new = Tokenizer.from_file(str(before)).get_vocab(), tokenizer.get_vocab()
+    space = 'Ġ'
+    params = {k: v.clone() for k, v in state['average'].items()}
+    for name in ('model.embed_tokens.weight', 'lm_head.weight'):
+        rows = fresh[name].clone()
+        for piece, at in new.items():
+            bare = piece.removeprefix(space)
+            known = [old[p] for p in (piece, bare + space, bare, piece[0]) if p in old]
+            rows[at] = state['average'][name][known[0]]
+        params[name] = rows
+    return params
+
+
 def factor(f, hold):
     """Learning-rate factor at fraction f of the run: flat until hold, then a power-1.2 decay to 0.01."""
     return 1.0 if f < hold else max(0.01, ((1 - f) / (1 - hold)) ** 1.2)
@@ -158,6 +173,7 @@ def main():
     ap.add_argument('--seed', type=int, default=20)
     ap.add_argument('--batch', type=int, default=2560)
     ap.add_argument('--checkpoint', type=float, default=180)
+    ap.add_argument('--start', type=Path, nargs=2, metavar=('STATE', 'TOKENIZER'), help='go on from a run whose tokenizer was another: its state.pt and tokenizer.json')
     args = ap.parse_args()
     family, network = FAMILIES[args.family]
     args.out.mkdir(parents=True, exist_ok=True)
@@ -165,7 +181,10 @@ def main():
     config = network.CONFIG | {'vocab_size': tokenizer.get_vocab_size() + 13}
     state_file = args.out / 'state.pt'
     state = torch.load(state_file, weights_only=False) if state_file.exists() else None
-    params = {k: v.requires_grad_() for k, v in (state['params'] if state else network.prepared(config, args.seed)).items()}
+    begun = state['params'] if state else network.prepared(config, args.seed)
+    if args.start and not state:
+        begun = carried(begun, torch.load(args.start[0], weights_only=False), args.start[1], tokenizer)
+    params = {k: v.requires_grad_() for k, v in begun.items()}
     is_matrix = lambda k, v: v.dim() == 2 and 'layers' in k and 'router' not in k
     matrices = [v for k, v in params.items() if is_matrix(k, v)]
     rest = [v for k, v in params.items() if not is_matrix(k, v)]
@@ -177,7 +196,7 @@ def main():
         adam.load_state_dict(state['adam'])
         seconds, tokens, learned, steps = state['progress']
     rows = Rows(family, tokenizer, args.seed * 1000 + steps, args.batch)
-    phase, copied, began_short, saved, queue, log = ('copy' if tokens < args.copy_tokens else 'all'), tokens, None, seconds, [], []
+    phase, began_short, saved, queue, log = ('copy' if tokens < args.copy_tokens and not args.start else 'all'), None, seconds, [], []
     if state and state.get('phase') == 'short':
         phase, began_short = 'short', seconds
     last = clock()
