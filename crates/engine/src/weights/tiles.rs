@@ -98,7 +98,7 @@ impl Tiles {
         let state = state_of(source)?;
         let kept = Kept::open(&file, &state);
         if kept.is_none() {
-            // Said before hours of work, not after them.
+            // Said before the work, not after it.
             let probe = written_as(&file);
             File::create(&probe)
                 .and_then(|_| fs::remove_file(&probe))
