@@ -6,25 +6,10 @@ import { afterAll, expect, test } from 'vitest'
 import { run } from '../../src/cli/quantize.ts'
 import { gptOss } from '../../src/families/gpt-oss/index.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
-import { openEngine } from '../../src/native.ts'
-import { DRAW, engineOptions, tinyModel } from './tiny.ts'
+import { greedy, tinyModel } from './tiny.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'seed-quantize-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
-
-const prompt = Uint32Array.from({ length: 40 }, (_, n) => 10 + ((n * 37) % 240))
-
-/** Tokens with their log-probabilities, and the bytes of the weights. */
-const answer = async (path: string, family: typeof seedOss, quantize?: string) => {
-  const options = { ...engineOptions(path, family), ...(quantize ? { quantize } : {}) }
-  const engine = await openEngine(options)
-  const sampling = { ...DRAW, temperature: 0, maxTokens: 24, ignoreEos: true, logprobs: 3 }
-  const said: [number, number | undefined][] = []
-  for await (const { tokens } of engine.generate({ prompt, sampling, priority: 0, tenant: 0 }))
-    said.push(...tokens.map(({ id, logprob }): [number, number | undefined] => [id, logprob]))
-  await engine.close()
-  return said
-}
 
 const size = (folder: string): number =>
   readdirSync(folder)
@@ -41,8 +26,10 @@ for (const family of [seedOss, gptOss])
     expect(readdirSync(out).some((name) => name.endsWith('.part'))).toBe(false)
     const config = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as object
     expect(config).toMatchObject({ seed_blocks: format })
-    expect(await answer(out, family)).toEqual(await answer(model.path, family, format))
-    expect(await answer(out, family)).not.toEqual(await answer(model.path, family))
+    expect(await greedy(out, family)).toEqual(
+      await greedy(model.path, family, { quantize: format })
+    )
+    expect(await greedy(out, family)).not.toEqual(await greedy(model.path, family))
     model.drop()
   })
 

@@ -16,23 +16,10 @@ import { afterAll, expect, test } from 'vitest'
 import { gptOss } from '../../src/families/gpt-oss/index.ts'
 import { seedOss } from '../../src/families/seed-oss/index.ts'
 import { openEngine } from '../../src/native.ts'
-import { DRAW, engineOptions, tinyModel } from './tiny.ts'
+import { engineOptions, greedy, tinyModel } from './tiny.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'seed-tiles-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
-
-const prompt = Uint32Array.from({ length: 40 }, (_, n) => 10 + ((n * 37) % 240))
-
-/** Tokens with their log-probabilities. */
-const answer = async (path: string, family: typeof seedOss, more: object) => {
-  const engine = await openEngine({ ...engineOptions(path, family), ...more })
-  const sampling = { ...DRAW, temperature: 0, maxTokens: 24, ignoreEos: true, logprobs: 3 }
-  const said: [number, number | undefined][] = []
-  for await (const { tokens } of engine.generate({ prompt, sampling, priority: 0, tenant: 0 }))
-    said.push(...tokens.map(({ id, logprob }): [number, number | undefined] => [id, logprob]))
-  await engine.close()
-  return said
-}
 
 /** The one file of a folder, and what tells whether it was written anew. */
 const file = (folder: string) => {
@@ -54,10 +41,10 @@ test.each([
   const model = tinyModel(family)
   const tiles = join(scratch, 'made', `${family.name}-${quantize}`)
   const more = quantize ? { quantize } : {}
-  const plain = await answer(model.path, family, more)
-  expect(await answer(model.path, family, { ...more, tiles })).toEqual(plain)
+  const plain = await greedy(model.path, family, more)
+  expect(await greedy(model.path, family, { ...more, tiles })).toEqual(plain)
   const made = file(tiles)
-  expect(await answer(model.path, family, { ...more, tiles })).toEqual(plain)
+  expect(await greedy(model.path, family, { ...more, tiles })).toEqual(plain)
   expect(file(tiles)).toEqual(made)
 
   // It is the file that is multiplied with.
@@ -65,14 +52,14 @@ test.each([
   const header = 8 + Number(readFileSync(made.path).readBigUInt64LE(0))
   const whole = readFileSync(made.path)
   writeSync(openSync(made.path, 'r+'), Buffer.alloc(size - header, 0x55), 0, size - header, header)
-  expect(await answer(model.path, family, { ...more, tiles })).not.toEqual(plain)
+  expect(await greedy(model.path, family, { ...more, tiles })).not.toEqual(plain)
   expect(file(tiles)).toEqual(made)
 
   // Half a file, and one that is something else, are made anew.
   for (const bytes of [whole.subarray(0, size - 1), Buffer.from('{}'), Buffer.alloc(0)]) {
     writeFileSync(made.path, bytes)
     // oxlint-disable-next-line no-await-in-loop
-    expect(await answer(model.path, family, { ...more, tiles })).toEqual(plain)
+    expect(await greedy(model.path, family, { ...more, tiles })).toEqual(plain)
     expect(statSync(file(tiles).path).size).toBe(size)
   }
   model.drop()
@@ -82,17 +69,17 @@ test('files of another time are another model', async () => {
   const model = tinyModel()
   const tiles = join(scratch, 'changed')
   const more = { quantize: 'q8_0', tiles }
-  await answer(model.path, seedOss, more)
+  await greedy(model.path, seedOss, more)
   const first = file(tiles)
   const weights = readdirSync(model.path).find((name) => /^model.*\.safetensors$/.test(name))
   utimesSync(join(model.path, weights!), 1, 1)
-  await answer(model.path, seedOss, more)
+  await greedy(model.path, seedOss, more)
   expect(file(tiles).path).toBe(first.path)
   expect(file(tiles).inode).not.toBe(first.inode)
   // Other options have a file of their own; without quantised weights there is none.
-  await answer(model.path, seedOss, { ...more, quantize: 'q4_0' })
-  await answer(model.path, seedOss, { tiles })
-  await answer(model.path, seedOss, { ...more, roundsActivations: false })
+  await greedy(model.path, seedOss, { ...more, quantize: 'q4_0' })
+  await greedy(model.path, seedOss, { tiles })
+  await greedy(model.path, seedOss, { ...more, roundsActivations: false })
   expect(readdirSync(tiles)).toHaveLength(2)
   model.drop()
 })

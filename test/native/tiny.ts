@@ -121,6 +121,22 @@ export const DRAW: Sampling = {
   badWords: [],
 }
 
+/** What a model says greedily to a fixed prompt under these options: tokens with their log-probabilities. */
+export const greedy = async (
+  path: string,
+  family: Family,
+  more: Partial<EngineOptions> = {}
+): Promise<[number, number | undefined][]> => {
+  const engine = await openEngine({ ...engineOptions(path, family), ...more })
+  const prompt = Uint32Array.from({ length: 40 }, (_, n) => 10 + ((n * 37) % 240))
+  const sampling = { ...DRAW, temperature: 0, maxTokens: 24, ignoreEos: true, logprobs: 3 }
+  const said: [number, number | undefined][] = []
+  for await (const { tokens } of engine.generate({ prompt, sampling, priority: 0, tenant: 0 }))
+    said.push(...tokens.map(({ id, logprob }): [number, number | undefined] => [id, logprob]))
+  await engine.close()
+  return said
+}
+
 export const settings: AppSettings = {
   apiKeys: [],
   maxBody: 32 << 20,
