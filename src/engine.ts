@@ -9,7 +9,7 @@ export interface EngineOptions {
   dtype: 'auto' | 'bfloat16' | 'float16' | 'float32'
   /** Blocks that plain matrices are rounded to. */
   quantize?: string
-  /** Quantised matrices are multiplied with activations rounded to eight bits. */
+  /** Activations are rounded: to eight bits for quantised matrices, to bfloat16 for those and a cache of it, where the CPU is faster so. */
   roundsActivations: boolean
   /** Folder in which the weights' tiled form is kept, so that later loads map it. */
   tiles?: string

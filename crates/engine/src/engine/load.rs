@@ -24,7 +24,7 @@ pub struct LoadOptions {
     pub dtype: Option<StorageDType>,
     /// Blocks that plain matrices are rounded to.
     pub quantize: Option<StorageDType>,
-    /// Quantised matrices are multiplied with activations rounded to eight bits.
+    /// Products may round their activations: see [`Keeping::rounds`].
     pub rounds_activations: bool,
     /// Folder in which tiles are kept, so that later loads map them.
     pub tiles: Option<PathBuf>,

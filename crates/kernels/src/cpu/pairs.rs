@@ -2,7 +2,7 @@
 //! CPU has them and the caller lets queries and weights be rounded; `block.rs` is its f32 brother.
 //!
 //! Keys are laid out so that a lane is a key, values so that a lane is an element: no sum runs over lanes. A score adds
-//! its pairs of elements in order, an output its pairs of positions; what a query does not see adds nothing.
+//! its pairs of elements in order, an output its pairs of positions; what a query does not see weighs zero.
 
 #![allow(clippy::needless_range_loop)] // register tiles read best by index
 
@@ -323,7 +323,7 @@ impl Pairs<'_> {
         pairs: Range<usize>,
         states: &mut States<'_>,
     ) {
-        let width = states.out.len() / states.max.len();
+        let width = states.width;
         let out = &mut states.out[i * width..][..Q * width];
         let mut d = 0;
         while d < width {
