@@ -130,18 +130,26 @@ const native = () => {
   )
 }
 
-const TYPESCRIPT = ['src', 'examples', 'tsconfig.json', 'tsconfig.examples.json', 'package.json']
+const TYPESCRIPT = [
+  'src',
+  'examples',
+  'tools/bundle.mjs',
+  'tsconfig.json',
+  'tsconfig.examples.json',
+  'package.json',
+]
 
 const ts = () =>
   step('building TypeScript', TYPESCRIPT, 'dist/cli.js', 'dist/.seed-built', () => {
     rmSync(at('dist'), { recursive: true, force: true })
-    // The examples see the package as its users do, so they come second.
-    for (const project of ['tsconfig.json', 'tsconfig.examples.json'])
-      call(
-        process.execPath,
-        [at('node_modules/typescript/bin/tsc'), '-p', project],
-        'node is missing'
-      )
+    const tsc = at('node_modules/typescript/bin/tsc')
+    // The examples see the package as its users do, so they come last.
+    for (const args of [
+      [tsc, '-p', 'tsconfig.json'],
+      [at('tools/bundle.mjs')],
+      [tsc, '-p', 'tsconfig.examples.json'],
+    ])
+      call(process.execPath, args, 'node is missing')
     chmodSync(at('dist/cli.js'), 0o755)
   })
 

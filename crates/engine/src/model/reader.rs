@@ -1,5 +1,8 @@
 //! Reads a model's tensors by their checkpoint names, each split over ranks as its linear is declared.
 
+use std::sync::Arc;
+
+use rayon::prelude::*;
 use seed_kernels::cpu::Tiled;
 
 use crate::ops::linear::Linear;
@@ -31,24 +34,33 @@ impl Reader<'_> {
         if let Some(tiles) = self.found(name) {
             return Ok(Linear::tiled(tiles, bias));
         }
-        Ok(self.made(name, matrix()?, bias))
+        let linear = self.made(name, matrix()?, bias);
+        self.remember(name, &linear);
+        Ok(linear)
     }
 
     /// The tiles that an earlier load kept of this matrix. Those of a rank are not kept.
-    fn found(&self, name: &str) -> Option<Tiled> {
-        self.shelf()?.find(name)
+    fn found(&self, name: &str) -> Option<Arc<Tiled>> {
+        self.shelf()?.find(name).map(Arc::new)
     }
 
-    fn made(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
-        let linear = Linear::new(self.keeping.keep(name, matrix), bias);
-        if !self.keeping.rounds_for(name) {
-            return linear;
-        }
-        let linear = linear.rounded();
+    /// Lets later loads find its tiles.
+    fn remember(&self, name: &str, linear: &Linear) {
         if let (Some(shelf), Some(tiles)) = (self.shelf(), linear.tiles()) {
             shelf.add(name, tiles);
         }
-        linear
+    }
+
+    fn made(&self, name: &str, matrix: Matrix, bias: Option<Vec<f32>>) -> Linear {
+        let matrix = self.keeping.keep(name, matrix);
+        if !self.keeping.rounds_for(name) {
+            return Linear::new(matrix.gathered(), bias);
+        }
+        let Some(tiles) = matrix.tiled() else {
+            return Linear::new(matrix.gathered(), bias).rounded();
+        };
+        matrix.release();
+        Linear::tiled(Arc::new(tiles), bias)
     }
 
     fn shelf(&self) -> Option<&Tiles> {
@@ -68,7 +80,7 @@ impl Reader<'_> {
         let width = biases.len() / count;
         let mut biases = biases.chunks_exact(width).map(|bias| Some(bias.to_vec()));
         let mut bias = || biases.next().flatten();
-        let found: Option<Vec<Tiled>> = (0..count).map(|e| self.found(&name(e))).collect();
+        let found: Option<Vec<Arc<Tiled>>> = (0..count).map(|e| self.found(&name(e))).collect();
         if let Some(found) = found {
             let linears = found.into_iter().map(|tiles| Linear::tiled(tiles, bias()));
             return Ok(linears.collect());
@@ -77,10 +89,18 @@ impl Reader<'_> {
             true => source.packed_experts(stem)?,
             false => source.experts(stem)?,
         };
-        let linears = matrices.into_iter().enumerate();
-        Ok(linears
-            .map(|(expert, matrix)| self.made(&name(expert), matrix, bias()))
-            .collect())
+        let read: Vec<_> = matrices
+            .into_iter()
+            .map(|matrix| (matrix, bias()))
+            .collect();
+        let made = read.into_par_iter().enumerate();
+        let linears: Vec<Linear> = made
+            .map(|(expert, (matrix, bias))| self.made(&name(expert), matrix, bias))
+            .collect();
+        for (expert, linear) in linears.iter().enumerate() {
+            self.remember(&name(expert), linear);
+        }
+        Ok(linears)
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<RmsNorm, WeightError> {

@@ -35,27 +35,18 @@ impl Linear {
         }
     }
 
-    /// The same with tiles in place of a quantised matrix; activations are rounded from then on, to eight bits, or for
-    /// bf16 weights to bf16 where the machine multiplies those faster.
+    /// The same with activations rounded to bf16, where its weights are bf16 and the machine multiplies those faster.
     pub fn rounded(self) -> Self {
-        let tiled = match &self.weight {
-            Weight::Plain(matrix) => Tiled::of(matrix.weights(), matrix.rows(), matrix.cols()),
-            Weight::Tiled(_) => None,
-        };
-        let (Some(tiled), Weight::Plain(matrix)) = (tiled, &self.weight) else {
-            return Self {
-                rounds: true,
-                ..self
-            };
-        };
-        matrix.release();
-        Self::tiled(tiled, self.bias)
+        Self {
+            rounds: true,
+            ..self
+        }
     }
 
-    /// A linear of tiles that were made before.
-    pub fn tiled(tiles: Tiled, bias: Option<Vec<f32>>) -> Self {
+    /// A linear of tiles; activations are rounded to eight bits.
+    pub fn tiled(tiles: Arc<Tiled>, bias: Option<Vec<f32>>) -> Self {
         Self {
-            weight: Weight::Tiled(Arc::new(tiles)),
+            weight: Weight::Tiled(tiles),
             bias,
             rounds: true,
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use rayon::prelude::*;
-use seed_kernels::cpu::{BlockFormat, Weights, encode_mxfp4};
+use seed_kernels::cpu::{BlockFormat, Tiled, Weights, encode_mxfp4};
 
+use super::apart::Apart;
 use super::pages::release;
 
 /// Element type in which a matrix is kept in memory.
@@ -64,6 +65,7 @@ impl StorageDType {
 #[derive(Clone)]
 enum Bytes {
     Mapped(Arc<Mmap>, Range<usize>),
+    Apart(Arc<Apart>),
     F32(Arc<[f32]>),
     F16(Arc<[f16]>),
     Bf16(Arc<[bf16]>),
@@ -139,6 +141,22 @@ impl Matrix {
         }
     }
 
+    /// Rows in parts of mapped files, row i in part `i % parts`; MXFP4 as GGML has it. `None` where the parts have other
+    /// sizes.
+    pub(crate) fn apart(
+        parts: Vec<(Arc<Mmap>, Range<usize>)>,
+        dtype: StorageDType,
+        rows: usize,
+        cols: usize,
+    ) -> Option<Self> {
+        Some(Self {
+            bytes: Bytes::Apart(Arc::new(Apart::new(parts, dtype, rows, cols)?)),
+            dtype,
+            rows,
+            cols,
+        })
+    }
+
     /// Packed MXFP4 blocks `[rows, cols / 32, 16]` and scales `[rows, cols / 32]`, each a part of a mapped file.
     pub(crate) fn mxfp4(
         blocks: (Arc<Mmap>, Range<usize>),
@@ -190,9 +208,26 @@ impl Matrix {
         self.dtype
     }
 
-    /// The elements as kernels take them.
+    /// Its tiles, where its format has any.
+    pub(crate) fn tiled(&self) -> Option<Tiled> {
+        match &self.bytes {
+            Bytes::Apart(apart) => apart.tiled(),
+            _ => Tiled::of(self.weights(), self.rows, self.cols),
+        }
+    }
+
+    /// The same with its rows one after another, so that [`Matrix::weights`] has nothing to do.
+    pub(crate) fn gathered(self) -> Self {
+        match &self.bytes {
+            Bytes::Apart(apart) => apart.gathered().clone(),
+            _ => self,
+        }
+    }
+
+    /// The elements as kernels take them; rows that lie apart are copied together first.
     pub fn weights(&self) -> Weights<'_> {
         match &self.bytes {
+            Bytes::Apart(apart) => apart.gathered().weights(),
             Bytes::Mapped(map, range) => {
                 let bytes = &map[range.clone()];
                 match self.dtype {
@@ -283,6 +318,7 @@ impl Matrix {
     pub(crate) fn release(&self) {
         match &self.bytes {
             Bytes::Mapped(map, range) => release(map, range),
+            Bytes::Apart(apart) => apart.release(),
             Bytes::Mxfp4 {
                 map,
                 blocks,

@@ -1,6 +1,7 @@
 //! Weights on disk: where tensors come from, how they are named and checked, and how a matrix keeps its bytes.
 //! `engine.rs` opens a source, `model/*` read from it.
 
+mod apart;
 mod checkpoint;
 mod entry;
 mod gguf;

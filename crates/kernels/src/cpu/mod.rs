@@ -26,7 +26,7 @@ mod soften;
 mod tests;
 
 pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
-pub use int8::{Group, TileBytes, Tiled, grouped_int8, linear_int8, tiled_bytes};
+pub use int8::{Group, RowFormat, TileBytes, Tiled, grouped_int8, linear_int8, tiled_bytes};
 pub use level::Level;
 
 use rayon::prelude::*;

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use rayon::prelude::*;
 use serde_json::Value;
 
 use self::config::Facts;
 use self::entries::{Entry, Parts, interleaved, place};
 use self::header::{Header, Metadata};
+use super::apart::owned;
 use super::pages::release;
 use super::source::part;
 use super::{Matrix, Shard, StorageDType, TensorInfo, WeightError, WeightSource};
@@ -154,45 +154,6 @@ fn splits(path: &Path, metadata: &Metadata) -> Result<Vec<PathBuf>, WeightError>
         .collect())
 }
 
-/// A matrix from copies of rows in ggml's layout.
-fn owned<'a>(
-    rows: impl Iterator<Item = &'a [u8]>,
-    dtype: StorageDType,
-    count: usize,
-    cols: usize,
-) -> Matrix {
-    if dtype == StorageDType::Mxfp4 {
-        let (blocks, scales) = split_mxfp4(rows, count, cols);
-        return Matrix::packed(blocks, scales, count, cols);
-    }
-    let mut bytes = Vec::with_capacity(dtype.bytes(count * cols));
-    rows.for_each(|row| bytes.extend_from_slice(row));
-    Matrix::copied(&bytes, dtype, count, cols)
-}
-
-/// Rows of ggml's MXFP4 blocks (a scale, then byte j holding elements j and j + 16) as the checkpoint has them: codes apart
-/// from scales, byte j holding elements 2j and 2j + 1.
-fn split_mxfp4<'a>(
-    rows: impl Iterator<Item = &'a [u8]>,
-    count: usize,
-    cols: usize,
-) -> (Vec<u8>, Vec<u8>) {
-    let blocks = count * cols / 32;
-    let (mut codes, mut scales) = (vec![0; 16 * blocks], vec![0; blocks]);
-    let mut places = codes.chunks_exact_mut(16).zip(&mut scales);
-    for row in rows {
-        for (block, (codes, scale)) in row.chunks_exact(17).zip(&mut places) {
-            *scale = block[0];
-            let (low, high) = codes.split_at_mut(8);
-            for (j, pair) in block[1..].chunks_exact(2).enumerate() {
-                low[j] = pair[0] & 15 | pair[1] << 4;
-                high[j] = pair[0] >> 4 | pair[1] & 0xF0;
-            }
-        }
-    }
-    (codes, scales)
-}
-
 impl WeightSource for GgufFile {
     fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.entries.get(name).map(|e| &e.info)
@@ -233,7 +194,10 @@ impl WeightSource for GgufFile {
                 };
                 let range = all.range(0, first..first + count);
                 let mapped = match dtype {
-                    StorageDType::Mxfp4 => None,
+                    StorageDType::Mxfp4 => {
+                        let part = (Arc::clone(&all.map), range.clone());
+                        Matrix::apart(vec![part], dtype, count, *cols)
+                    }
                     _ => Matrix::mapped(Arc::clone(&all.map), range.clone(), dtype, count, *cols),
                 };
                 Ok(mapped.unwrap_or_else(|| {
@@ -299,23 +263,22 @@ impl WeightSource for GgufFile {
                 ),
             ));
         };
-        let one = |expert: usize| match &entry.parts {
-            Parts::GateUp(gate, up) => {
-                let copied = owned(interleaved(gate, up, expert), gate.dtype(), rows, cols);
-                for half in [gate, up] {
-                    release(&half.map, &half.range(expert, 0..half.rows));
-                }
-                copied
-            }
-            Parts::Whole(all) => {
-                let range = all.range(expert, 0..all.rows);
-                let inner = all.map[range.clone()].chunks_exact(all.row_bytes);
-                let copied = owned(inner, all.dtype(), rows, cols);
-                release(&all.map, &range);
-                copied
-            }
+        let one = |expert: usize| {
+            let (first, parts) = match &entry.parts {
+                Parts::GateUp(gate, up) => (gate, vec![gate, up]),
+                Parts::Whole(all) => (all, vec![all]),
+            };
+            let parts = parts.into_iter().map(|part| {
+                let range = part.range(expert, 0..part.rows);
+                (Arc::clone(&part.map), range)
+            });
+            Matrix::apart(parts.collect(), first.dtype(), rows, cols)
         };
-        Ok((0..experts).into_par_iter().map(one).collect())
+        let all = (0..experts).map(one).collect::<Option<_>>();
+        all.ok_or_else(|| {
+            let reason = format!("tensor {name} has rows of another length than its shape says");
+            WeightError::new(&entry.info.file, reason)
+        })
     }
 
     fn packed_experts(&self, name: &str) -> Result<Vec<Matrix>, WeightError> {

@@ -76,7 +76,7 @@ impl Layout {
     }
 
     /// Bytes of those columns in a tile.
-    pub(super) fn block_bytes(self) -> usize {
+    pub(super) const fn block_bytes(self) -> usize {
         match self {
             Self::Mxfp4 => ROWS + NIBBLES,
             Self::Q4 => HALVES + NIBBLES,

@@ -14,6 +14,7 @@ mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod layout;
+mod room;
 mod scalar;
 mod tiling;
 #[cfg(target_arch = "x86_64")]
@@ -81,6 +82,15 @@ pub struct Tiled {
     k: usize,
 }
 
+/// How GGML has the rows of a quantised matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFormat {
+    /// MXFP4 in blocks of 17 bytes: the exponent, then codes, byte j holding elements j and j + 16.
+    Mxfp4,
+    /// Blocks of another kind.
+    Blocks(BlockFormat),
+}
+
 /// Bytes that live as long as someone needs them: owned, or a part of a mapped file.
 pub type TileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
@@ -94,6 +104,23 @@ impl Tiled {
     /// Lays out a matrix; `None` for formats and widths that have no tiles.
     pub fn of(weights: Weights<'_>, n: usize, k: usize) -> Option<Self> {
         let (layout, bytes) = tiling::tile(weights, n, k)?;
+        Some(Self {
+            layout,
+            bytes: Arc::new(bytes),
+            n,
+            k,
+        })
+    }
+
+    /// Lays out a matrix `[n, k]` of whose rows each lies in one piece, wherever that is. The row must be as long as its
+    /// format says.
+    pub fn of_rows<'a>(
+        format: RowFormat,
+        n: usize,
+        k: usize,
+        row: impl Fn(usize) -> &'a [u8] + Sync,
+    ) -> Option<Self> {
+        let (layout, bytes) = tiling::tile_rows(format, n, k, row)?;
         Some(Self {
             layout,
             bytes: Arc::new(bytes),

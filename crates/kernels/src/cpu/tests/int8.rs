@@ -1,7 +1,7 @@
 //! Properties of `cpu::linear_int8`: every instruction set gives the same bits, which are those of the formula.
 
 use super::super::int8::{Group, Means, grouped_by, linear_by};
-use super::super::{BlockFormat, Tiled, Weights, linear_at};
+use super::super::{BlockFormat, RowFormat, Tiled, Weights, linear_at};
 use super::{Level, Values, bits, on_threads};
 
 /// All that this machine can run.
@@ -262,4 +262,40 @@ fn other_formats_and_widths_have_no_tiles() {
         )
         .is_none()
     );
+}
+
+/// The blocks of rows of MXFP4 as GGML has them.
+fn ggml_rows(matrix: &Matrix) -> Vec<u8> {
+    let blocks = matrix.blocks.chunks_exact(16).zip(&matrix.scales);
+    blocks
+        .flat_map(|(block, &scale)| {
+            let code = |at: usize| block[at / 2] >> (at % 2 * 4) & 15;
+            std::iter::once(scale).chain((0..16).map(move |j| code(j) | code(j + 16) << 4))
+        })
+        .collect()
+}
+
+#[test]
+fn rows_that_lie_apart_make_the_same_tiles() {
+    let mut values = Values(17);
+    for format in FORMATS {
+        // The last two take more than a huge page.
+        for (n, k) in [(5, 256), (40, 512), (1030, 2560), (2048, 4096)] {
+            let matrix = Matrix::new(&mut values, format, n, k);
+            let rows = format.map_or_else(|| ggml_rows(&matrix), |_| matrix.blocks.clone());
+            let size = rows.len() / n;
+            // Even rows in one place, odd ones in another.
+            let place = |odd: usize| -> Vec<u8> {
+                let rows = rows.chunks_exact(size).skip(odd).step_by(2);
+                rows.flatten().copied().collect()
+            };
+            let places = [place(0), place(1)];
+            let kind = format.map_or(RowFormat::Mxfp4, RowFormat::Blocks);
+            let apart =
+                Tiled::of_rows(kind, n, k, |row| &places[row % 2][row / 2 * size..][..size]);
+            let whole = Tiled::of(matrix.weights(), n, k).unwrap();
+            let same = apart.unwrap().as_bytes() == whole.as_bytes();
+            assert!(same, "{format:?} [{n}, {k}]");
+        }
+    }
 }
