@@ -33,7 +33,9 @@ fn logits_are_those_of_hugging_faces_layout() {
         source: &source,
         tiles: None,
     };
-    let model = config.load(&checkpoint, None, PAGE, &mut |_| {}).unwrap();
+    let model = config
+        .load(&checkpoint, None, PAGE, &mut |_| Ok(()))
+        .unwrap();
     logits_are_those_of("golden-gpt-oss", &config, model);
 }
 

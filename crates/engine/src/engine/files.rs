@@ -1,6 +1,7 @@
 //! A model's files in whichever layout they come: what is its config, its tokenizer, its tensors. The loader asks.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -18,11 +19,51 @@ pub(crate) struct ModelFiles {
     /// Tensors by the names the models read.
     pub(crate) source: Box<dyn WeightSource>,
     /// Text to tokens.
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Reading,
     /// Where the tokenizer comes from, for people.
     pub(crate) tokenizer_file: PathBuf,
     /// `eos_token_id` as generation_config.json, or else the config, has it.
     pub(crate) eos: Vec<u32>,
+}
+
+/// A tokenizer that is read on a thread of its own: a large vocabulary takes most of a second, in which weights load.
+pub(crate) enum Reading {
+    Running(JoinHandle<Result<Tokenizer, LoadError>>),
+    Done(Box<Result<Tokenizer, LoadError>>),
+}
+
+impl Reading {
+    fn start(
+        read: impl FnOnce() -> Result<Tokenizer, LoadError> + Send + 'static,
+    ) -> Result<Self, LoadError> {
+        let thread = std::thread::Builder::new().name("seed-tokenizer".into());
+        let started = thread.spawn(read);
+        started
+            .map(Self::Running)
+            .map_err(|e| LoadError::new(format!("cannot start the tokenizer's thread: {e}")))
+    }
+
+    fn ended(result: Result<Tokenizer, LoadError>) -> Self {
+        Self::Done(Box::new(result))
+    }
+
+    /// Whether it is known already that there is none.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        if matches!(self, Self::Running(thread) if thread.is_finished()) {
+            let running = std::mem::replace(self, Self::ended(Err(LoadError::new("is read"))));
+            *self = Self::ended(running.wait());
+        }
+        matches!(self, Self::Done(result) if result.is_err())
+    }
+
+    /// The tokenizer, or what is wrong with it.
+    pub(crate) fn wait(self) -> Result<Tokenizer, LoadError> {
+        let failed = |_| LoadError::new("reading the tokenizer has failed; its file is damaged");
+        match self {
+            Self::Running(thread) => thread.join().map_err(failed)?,
+            Self::Done(result) => *result,
+        }
+    }
 }
 
 impl ModelFiles {
@@ -40,13 +81,19 @@ impl ModelFiles {
         let (config, json) = config_of(folder)?;
         let source = weights_of(folder, &config, &json)?;
         let mut tokenizer_file = folder.join("tokenizer.json");
-        let tokenizer = if is_original(&json) && !tokenizer_file.is_file() {
+        let control = options(control);
+        let bundled = is_original(&json) && !tokenizer_file.is_file();
+        if bundled {
             tokenizer_file = "the bundled o200k_harmony vocabulary".into();
-            o200k_harmony(options(control))
-        } else {
-            Tokenizer::from_file(&tokenizer_file, options(control))
-        };
-        let tokenizer = tokenizer.map_err(|e| LoadError::new(e.to_string()))?;
+        }
+        let file = tokenizer_file.clone();
+        let tokenizer = Reading::start(move || {
+            let read = match bundled {
+                true => o200k_harmony(control),
+                false => Tokenizer::from_file(&file, control),
+            };
+            read.map_err(|e| LoadError::new(e.to_string()))
+        })?;
         let mut eos = Vec::new();
         for file in ["generation_config.json", "config.json"] {
             let path = folder.join(file);
@@ -71,12 +118,11 @@ impl ModelFiles {
     fn gguf(path: &Path, control: &[String]) -> Result<Self, LoadError> {
         let file = GgufFile::open(path)?;
         let config = ModelConfig::parse(file.config(), path)?;
-        let tokenizer = serde_json::to_vec(&file.tokenizer()?)
-            .map_err(|e| e.to_string())
-            .and_then(|json| {
-                Tokenizer::from_bytes(json, options(control)).map_err(|e| e.to_string())
-            })
-            .map_err(|e| LoadError::new(format!("{}: its tokenizer {e}", path.display())))?;
+        let (value, control, blamed) = (file.tokenizer()?, options(control), path.to_path_buf());
+        let tokenizer = Reading::start(move || {
+            Tokenizer::from_value(value, control)
+                .map_err(|e| LoadError::new(format!("{}: its tokenizer {e}", blamed.display())))
+        })?;
         Ok(Self {
             config,
             eos: end_tokens(file.config()).unwrap_or_default(),

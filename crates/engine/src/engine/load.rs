@@ -138,11 +138,37 @@ pub(crate) fn load(
     let ModelFiles {
         config,
         source,
-        tokenizer,
+        mut tokenizer,
         tokenizer_file,
         mut eos,
     } = ModelFiles::open(&options.path, &options.control_tokens)?;
     let geometry = config.geometry();
+    let expected = config.expected();
+    let mut checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
+    let tiles = options.tiles.as_deref();
+    let tiles = tiles.map(|folder| Tiles::open(folder, source.as_ref(), options.keeping()));
+    let tiles = tiles.transpose()?;
+    checkpoint.tiles = tiles.as_ref();
+
+    let (mut shape, demand) = demand(options, &geometry, source.as_ref());
+    let available = options.memory.unwrap_or_else(memory::available);
+    let plan = memory::plan(&demand, available).map_err(LoadError::new)?;
+    shape.pages = plan.pages;
+
+    let model = config.load(
+        &checkpoint,
+        options.keeping(),
+        options.page_size,
+        &mut |done| {
+            progress("loading weights", done);
+            // What is wrong with it is said below, and not after all of the weights.
+            match tokenizer.has_failed() {
+                true => Err(WeightError::new(&options.path, "has no tokenizer")),
+                false => Ok(()),
+            }
+        },
+    );
+    let (tokenizer, model) = (tokenizer.wait()?, model?);
     let real_vocabulary = tokenizer.vocabulary().len();
     if real_vocabulary > geometry.vocabulary {
         return Err(LoadError::new(format!(
@@ -165,31 +191,11 @@ pub(crate) fn load(
     eos.sort_unstable();
     eos.dedup();
     let tokenizer = Arc::new(tokenizer);
-    let expected = config.expected();
-    let mut checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
-    let tiles = options.tiles.as_deref();
-    let tiles = tiles.map(|folder| Tiles::open(folder, source.as_ref(), options.keeping()));
-    let tiles = tiles.transpose()?;
-    checkpoint.tiles = tiles.as_ref();
-
-    let (mut shape, demand) = demand(options, &geometry, source.as_ref());
-    let available = options.memory.unwrap_or_else(memory::available);
-    let plan = memory::plan(&demand, available).map_err(LoadError::new)?;
-    shape.pages = plan.pages;
-
-    // Makes the vocabulary's trie on a thread of its own while the weights load.
+    // Makes the vocabulary's trie on a thread of its own.
     let compiler = Compiler::start(Arc::clone(&tokenizer), eos.clone())
         .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
     let compiler = Arc::new(compiler);
 
-    let model = config.load(
-        &checkpoint,
-        options.keeping(),
-        options.page_size,
-        &mut |done| {
-            progress("loading weights", done);
-        },
-    )?;
     if let Some(tiles) = tiles {
         progress("keeping the tiled weights", 0.0);
         tiles.store()?;
@@ -299,6 +305,7 @@ pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
         .iter()
         .map(|one| {
             let files = ModelFiles::open(&one.path, &one.control_tokens)?;
+            files.tokenizer.wait()?;
             Ok(demand(one, &files.config.geometry(), files.source.as_ref()).1)
         })
         .collect::<Result<Vec<_>, LoadError>>()?;

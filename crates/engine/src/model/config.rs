@@ -90,7 +90,7 @@ impl ModelConfig {
         checkpoint: &Checkpoint<'_>,
         keeping: impl Into<Keeping>,
         page_size: usize,
-        progress: &mut dyn FnMut(f32),
+        progress: &mut dyn FnMut(f32) -> Result<(), WeightError>,
     ) -> Result<Box<dyn Model>, WeightError> {
         let keeping = keeping.into();
         Ok(match self {

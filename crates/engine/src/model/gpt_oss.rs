@@ -68,13 +68,13 @@ pub struct GptOss {
 }
 
 impl GptOss {
-    /// Reads all weights; `progress` gets 0..1.
+    /// Reads all weights; `progress` gets 0..1, and its error ends the reading.
     pub fn load(
         config: &GptOssConfig,
         checkpoint: &Checkpoint<'_>,
         keeping: Keeping,
         page_size: usize,
-        progress: &mut dyn FnMut(f32),
+        progress: &mut dyn FnMut(f32) -> std::result::Result<(), WeightError>,
     ) -> std::result::Result<Self, WeightError> {
         let reader = Reader {
             checkpoint,
@@ -88,7 +88,7 @@ impl GptOss {
         let mut layers = Vec::with_capacity(count);
         for layer in 0..count {
             layers.push(Layer::read(&reader, config, layer)?);
-            progress((layer + 1) as f32 / count as f32);
+            progress((layer + 1) as f32 / count as f32)?;
         }
         let shape = |window| AttentionShape {
             heads: config.heads,

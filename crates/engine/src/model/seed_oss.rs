@@ -174,14 +174,14 @@ pub struct SeedOss {
 }
 
 impl SeedOss {
-    /// Reads all weights; `progress` gets 0..1.
+    /// Reads all weights; `progress` gets 0..1, and its error ends the reading.
     pub fn load(
         config: &SeedOssConfig,
         checkpoint: &Checkpoint<'_>,
         keeping: Keeping,
         page_size: usize,
         rank: Rank,
-        progress: &mut dyn FnMut(f32),
+        progress: &mut dyn FnMut(f32) -> std::result::Result<(), WeightError>,
     ) -> std::result::Result<Self, WeightError> {
         let reader = Reader {
             checkpoint,
@@ -194,7 +194,7 @@ impl SeedOss {
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             layers.push(Layer::read(&reader, config, layer)?);
-            progress((layer + 1) as f32 / config.layers as f32);
+            progress((layer + 1) as f32 / config.layers as f32)?;
         }
         Ok(Self {
             embedding: Embedding::new(table),

@@ -34,9 +34,9 @@ pub(crate) fn tokenizer_json(
     merges: Value,
     added: Vec<Value>,
 ) -> Value {
-    json!({
+    let mut file = json!({
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
-        "added_tokens": added,
+        "added_tokens": null,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
             {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": false},
             {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
@@ -46,7 +46,12 @@ pub(crate) fn tokenizer_json(
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": true,
-            "vocab": vocab, "merges": merges,
+            "vocab": null, "merges": null,
         },
-    })
+    });
+    // Moved in: the macro would copy all of them.
+    file["added_tokens"] = added.into();
+    file["model"]["vocab"] = vocab.into();
+    file["model"]["merges"] = merges;
+    file
 }

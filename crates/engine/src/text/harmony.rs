@@ -41,9 +41,7 @@ const CONTROL: [&str; 21] = [
 /// The tokenizer of a gpt-oss whose checkpoint brings none.
 pub fn o200k_harmony(options: TokenizerOptions) -> Result<Tokenizer, TextError> {
     let bytes = unpacked()?;
-    let json = as_json(&tokens(&bytes)?);
-    let json = serde_json::to_vec(&json).map_err(|e| broken(&e.to_string()))?;
-    Tokenizer::from_bytes(json, options)
+    Tokenizer::from_value(as_json(&tokens(&bytes)?), options)
 }
 
 /// Its bytes alone, for reading token ids where no model is: much quicker than the tokenizer.
@@ -115,11 +113,10 @@ fn merges(tokens: &[&[u8]], spelled: &[String]) -> Value {
         };
         let mut pairs: Vec<(usize, usize)> = (1..token.len()).filter_map(halves).collect();
         pairs.sort_unstable();
-        merges.extend(
-            pairs
-                .iter()
-                .map(|&(left, right)| Value::from(format!("{} {}", spelled[left], spelled[right]))),
-        );
+        let joined = |&(left, right): &(usize, usize)| {
+            Value::from([&spelled[left][..], &spelled[right][..]].join(" "))
+        };
+        merges.extend(pairs.iter().map(joined));
     }
     Value::Array(merges)
 }

@@ -6,6 +6,7 @@ mod cut;
 mod detokenizer;
 mod file;
 mod harmony;
+mod inner;
 mod tokenizer;
 mod vocabulary;
 

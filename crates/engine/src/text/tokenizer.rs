@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::cut::long_runs;
 use super::file::{added_tokens, hide_control_tokens, vocabulary};
+use super::inner::tokenizer_of;
 use super::vocabulary::Vocabulary;
 
 /// Why text cannot be turned into tokens, or a tokenizer cannot be read: one sentence.
@@ -79,14 +80,17 @@ impl Tokenizer {
         json: impl AsRef<[u8]>,
         options: TokenizerOptions,
     ) -> Result<Self, TextError> {
-        let mut file: Value = serde_json::from_slice(json.as_ref())
+        let file = serde_json::from_slice(json.as_ref())
             .map_err(|e| TextError::new(format!("is no valid JSON: {e}")))?;
+        Self::from_value(file, options)
+    }
+
+    /// Reads the content of a `tokenizer.json` that is JSON already.
+    pub fn from_value(mut file: Value, options: TokenizerOptions) -> Result<Self, TextError> {
         let added = added_tokens(&file, &options)?;
         let vocabulary = vocabulary(&file, &added)?;
         hide_control_tokens(&mut file, &added)?;
-        let text = serde_json::to_vec(&file)
-            .map_err(|e| TextError::new(format!("cannot be rewritten: {e}")))?;
-        let plain = tokenizers::Tokenizer::from_bytes(text)
+        let plain = tokenizer_of(file)
             .map_err(|e| TextError::new(format!("is no usable tokenizer: {e}")))?;
         let mut control_list: Vec<(String, u32)> = added
             .into_iter()

@@ -57,7 +57,7 @@ impl Golden {
         let source = SafetensorsFolder::open(folder).unwrap();
         let checkpoint = Checkpoint::check(&source, &config.expected()).unwrap();
         let model = config
-            .load(&checkpoint, keeping, PAGE, &mut |_| {})
+            .load(&checkpoint, keeping, PAGE, &mut |_| Ok(()))
             .unwrap();
         let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
