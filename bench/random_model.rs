@@ -152,6 +152,7 @@ pub fn open(folder: &Path, sequences: usize) -> Result<(Engine, Receiver<Vec<Out
         max_sequences: sequences,
         max_batched_tokens: 512,
         kv_cache: None,
+        kv_dtype: None,
         page_size: 16,
         memory: None,
         threads: None,

@@ -17,6 +17,8 @@ export interface EngineOptions {
   maxSequences: number
   maxBatchedTokens: number
   kvCacheBytes?: number
+  /** What keys and values are kept as; absent, as precisely as the weights. */
+  kvCacheDtype?: 'float32' | 'bfloat16' | 'q8_0'
   pageSize: number
   /** Bytes to plan with, of several models to be parted by shareMemory; absent, all that is free. */
   memory?: number

@@ -139,6 +139,7 @@ export const engineOptionsOf = (
   maxSequences: options.maxNumSeqs,
   maxBatchedTokens: options.maxNumBatchedTokens,
   ...(options.kvCacheMemory === undefined ? {} : { kvCacheBytes: bytesOf(options.kvCacheMemory) }),
+  ...(options.kvCacheDtype === 'auto' ? {} : { kvCacheDtype: options.kvCacheDtype }),
   pageSize: options.pageSize,
   ...memoryElsewhere(),
   ...(options.threads === undefined ? {} : { threads: options.threads }),

@@ -135,6 +135,12 @@ export const PER_MODEL = {
     size,
     'memory for keys and values, such as 2GiB or 80% of what is free; default as needed'
   ),
+  kvCacheDtype: flag(
+    'cache',
+    choice(['auto', 'bfloat16', 'float32', 'q8_0']),
+    'what keys and values are kept as; auto is as precise as the weights, q8_0 takes half of the memory',
+    'auto'
+  ),
   pageSize: flag('cache', integer(1, 1024), 'tokens in a page of the cache', 16, ['block-size']),
   prefixCaching: flag('cache', toggle, 'reuse what earlier prompts began with', true, [
     'enable-prefix-caching',

@@ -32,6 +32,7 @@ const DOCTOR = {
   activations: ENGINE_FLAGS.activations,
   maxModelLen: ENGINE_FLAGS.maxModelLen,
   kvCacheMemory: ENGINE_FLAGS.kvCacheMemory,
+  kvCacheDtype: ENGINE_FLAGS.kvCacheDtype,
   maxNumSeqs: inGroup('engine', SERVE.maxNumSeqs),
   maxNumBatchedTokens: inGroup('engine', SERVE.maxNumBatchedTokens),
 } as const

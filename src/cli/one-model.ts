@@ -17,6 +17,7 @@ export const ENGINE_FLAGS = {
   quantize: inGroup('engine', SERVE.quantize),
   activations: inGroup('engine', SERVE.activations),
   kvCacheMemory: inGroup('engine', SERVE.kvCacheMemory),
+  kvCacheDtype: inGroup('engine', SERVE.kvCacheDtype),
   maxModelLen: {
     ...inGroup('engine', SERVE.maxModelLen),
     aliases: ['c', 'context', 'context-length'],
@@ -29,15 +30,19 @@ export const MEANINGLESS = {
   'tensor-parallel-size': { why: 'a model is on one device', value: true },
 } as const
 
+/** Of a command's flags those that load the model. */
+const enginePart = (flags: Values<typeof ENGINE_FLAGS>): Partial<Values<typeof ENGINE_FLAGS>> =>
+  Object.fromEntries(
+    Object.entries(flags).filter(([name]) => Object.hasOwn(ENGINE_FLAGS, name))
+  )
+
 /** Loads the model of a folder, or the first demo, showing on stderr what it will take and how far it is. */
 export const openModel = async (
   model: string | undefined,
   flags: Values<typeof ENGINE_FLAGS>
 ): Promise<LoadedModel> => {
   const progress = createProgress()
-  const { threads, dtype, quantize, activations, kvCacheMemory, maxModelLen } = flags
-  const engine = { threads, dtype, quantize, activations, kvCacheMemory, maxModelLen }
-  const options = withDefaults(SERVE, { model, ...engine })
+  const options = withDefaults(SERVE, { model, ...enginePart(flags) })
   try {
     // Of several demos the first answers.
     const [loaded] = await loadAll(modelsOf(options).slice(0, 1), {

@@ -3,8 +3,8 @@
 
 mod reference;
 
-use candle_core::DType;
 use reference::{BOUND, Golden, PAGE, divergence, folder, tables};
+use seed_engine::cache::storage::KvDType;
 use seed_engine::model::{Batch, ModelConfig};
 use seed_engine::weights::StorageDType;
 
@@ -33,7 +33,7 @@ fn one_chunk() {
                 0,
                 tables(&golden, 0, prompt.tokens.len(), 64),
             );
-            let logits = golden.run(batch, &golden.cache(64, DType::F32));
+            let logits = golden.run(batch, &golden.cache(64, KvDType::F32));
             worst = worst.max(golden.difference(prompt, &logits));
         }
         print(case, "one chunk", worst);
@@ -48,9 +48,9 @@ fn many_chunks_are_bitwise_the_same() {
         let pages = tables(&golden, 3, prompt.tokens.len(), 64);
         let mut whole = Batch::default();
         whole.push(&prompt.tokens, 0, pages.clone());
-        let whole = golden.run(whole, &golden.cache(64, DType::F32));
+        let whole = golden.run(whole, &golden.cache(64, KvDType::F32));
         for chunk in [1usize, 7, 16, 33, 100] {
-            let cache = golden.cache(64, DType::F32);
+            let cache = golden.cache(64, KvDType::F32);
             let mut logits = Vec::new();
             for (n, tokens) in prompt.tokens.chunks(chunk).enumerate() {
                 let mut batch = Batch::default();
@@ -71,7 +71,7 @@ fn many_chunks_are_bitwise_the_same() {
 fn a_crowd_is_bitwise_the_same() {
     for case in CASES {
         let golden = open(case, None);
-        let cache = golden.cache(128, DType::F32);
+        let cache = golden.cache(128, KvDType::F32);
         let mut batch = Batch::default();
         let mut first = 0;
         for prompt in &golden.prompts {
@@ -94,7 +94,7 @@ fn a_crowd_is_bitwise_the_same() {
                 tables(&golden, 5, prompt.tokens.len(), 64),
             );
             assert_eq!(
-                golden.run(alone, &golden.cache(64, DType::F32)),
+                golden.run(alone, &golden.cache(64, KvDType::F32)),
                 mine,
                 "{case}"
             );
@@ -108,9 +108,9 @@ fn a_crowd_is_bitwise_the_same() {
 fn lower_precision_stays_close() {
     for case in CASES {
         for (dtype, cache) in [
-            (Some(StorageDType::Bf16), DType::BF16),
-            (Some(StorageDType::F16), DType::BF16),
-            (Some(StorageDType::F32), DType::F32),
+            (Some(StorageDType::Bf16), KvDType::Bf16),
+            (Some(StorageDType::F16), KvDType::Bf16),
+            (Some(StorageDType::F32), KvDType::F32),
         ] {
             let golden = open(case, dtype);
             let prompt = golden.prompts.last().unwrap();

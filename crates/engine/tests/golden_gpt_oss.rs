@@ -5,10 +5,10 @@ mod reference;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
 use reference::{BOUND, Golden, folder, tables};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use seed_engine::cache::storage::KvDType;
 use seed_engine::model::{Batch, GptOssConfig, ModelConfig};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ fn worst(golden: &Golden) -> f32 {
             0,
             tables(golden, 0, prompt.tokens.len(), 64),
         );
-        let logits = golden.run(batch, &golden.cache(64, DType::F32));
+        let logits = golden.run(batch, &golden.cache(64, KvDType::F32));
         let difference = golden.difference(prompt, &logits);
         worst = if difference.is_nan() {
             difference
@@ -59,9 +59,9 @@ fn chunks_and_crowds_are_bitwise_the_same() {
     let pages = tables(&golden, 3, prompt.tokens.len(), 64);
     let mut whole = Batch::default();
     whole.push(&prompt.tokens, 0, pages.clone());
-    let whole = golden.run(whole, &golden.cache(64, DType::F32));
+    let whole = golden.run(whole, &golden.cache(64, KvDType::F32));
     for chunk in [1usize, 7, 33, 100] {
-        let cache = golden.cache(64, DType::F32);
+        let cache = golden.cache(64, KvDType::F32);
         let mut logits = Vec::new();
         for (n, tokens) in prompt.tokens.chunks(chunk).enumerate() {
             let mut batch = Batch::default();
@@ -84,7 +84,7 @@ fn chunks_and_crowds_are_bitwise_the_same() {
         );
         first += prompt.tokens.len().div_ceil(reference::PAGE);
     }
-    let together = golden.run(crowd, &golden.cache(128, DType::F32));
+    let together = golden.run(crowd, &golden.cache(128, KvDType::F32));
     assert_eq!(together[together.len() - prompt.tokens.len()..], whole);
 }
 

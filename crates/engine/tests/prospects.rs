@@ -19,6 +19,7 @@ fn options(path: &Path, memory: u64) -> LoadOptions {
         max_sequences: 64,
         max_batched_tokens: 512,
         kv_cache: None,
+        kv_dtype: None,
         page_size: 16,
         memory: Some(memory),
         threads: None,

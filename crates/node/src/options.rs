@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{BigInt, ExternalRef, Uint32Array};
 use napi_derive::napi;
+use seed_engine::cache::storage::KvDType;
 use seed_engine::engine::LoadOptions;
 use seed_engine::request::Request;
 use seed_engine::sampling::{GoesOn, Grammar, Messages, SamplingParams, ThoughtSpec};
@@ -23,6 +24,7 @@ pub struct EngineOptionsObject {
     pub max_sequences: u32,
     pub max_batched_tokens: u32,
     pub kv_cache_bytes: Option<f64>,
+    pub kv_cache_dtype: Option<String>,
     pub page_size: u32,
     pub memory: Option<f64>,
     pub threads: Option<u32>,
@@ -56,6 +58,13 @@ impl EngineOptionsObject {
             Some("mxfp4") => Some(StorageDType::Mxfp4),
             Some(name) => Some(blocks(name)?),
         };
+        let kv_dtype = match self.kv_cache_dtype.as_deref() {
+            None => None,
+            Some("float32") => Some(KvDType::F32),
+            Some("bfloat16") => Some(KvDType::Bf16),
+            Some("q8_0") => Some(KvDType::Q8),
+            Some(other) => return Err(format!("unknown type {other} of a KV cache")),
+        };
         let seed = <[u8; 32]>::try_from(self.seed).map_err(|_| "seed must be 32 bytes")?;
         Ok(LoadOptions {
             path: PathBuf::from(self.path),
@@ -67,6 +76,7 @@ impl EngineOptionsObject {
             max_sequences: self.max_sequences as usize,
             max_batched_tokens: self.max_batched_tokens as usize,
             kv_cache: self.kv_cache_bytes.map(|n| n as u64),
+            kv_dtype,
             page_size: self.page_size as usize,
             memory: self.memory.map(|n| n as u64),
             threads: self.threads.map(|n| n as usize),

@@ -3,8 +3,39 @@
 //! Groups of layers share the pool: a page belongs to one group at a time and holds its positions for all layers of
 //! that group, so the n-th layer of every group uses the same tensor.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use half::bf16;
+use seed_kernels::cpu::{KvBlock, KvElement};
+
+/// What the cache is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvDType {
+    /// Single precision.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// Signed bytes in blocks of 32 along a head, each with a scale ([`KvBlock`]).
+    Q8,
+}
+
+impl KvDType {
+    /// Elements of a head that cannot be parted.
+    pub fn block(self) -> usize {
+        match self {
+            Self::F32 | Self::Bf16 => 1,
+            Self::Q8 => KvBlock::HOLDS,
+        }
+    }
+
+    /// Bytes of so many elements of a head, whole blocks.
+    fn bytes(self, elements: usize) -> usize {
+        match self {
+            Self::F32 => 4 * elements,
+            Self::Bf16 => 2 * elements,
+            Self::Q8 => elements / KvBlock::HOLDS * size_of::<KvBlock>(),
+        }
+    }
+}
 
 /// Where a layer keeps its keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +59,14 @@ pub struct KvShape {
     pub head_dim: usize,
     /// Layers of the largest group.
     pub slots: usize,
-    /// Element type, f32 or bf16.
-    pub dtype: DType,
+    /// Element type; `head_dim` is whole blocks of it.
+    pub dtype: KvDType,
 }
 
 impl KvShape {
     /// Bytes of one page over all slots, keys and values.
     pub fn page_bytes(&self) -> usize {
-        2 * self.slots * self.kv_heads * self.page_size * self.head_dim * self.dtype.size_in_bytes()
+        2 * self.slots * self.kv_heads * self.page_size * self.dtype.bytes(self.head_dim)
     }
 }
 
@@ -46,9 +77,14 @@ pub struct KvStorage {
 }
 
 impl KvStorage {
-    /// Allocates the pool, zeroed: `[pages, kv_heads, page_size, head_dim]` per slot.
+    /// Allocates the pool, zeroed: `[pages, kv_heads, page_size, head_dim]` per slot, with blocks their bytes in place of the
+    /// last.
     pub fn new(shape: &KvShape, device: &Device) -> Result<Self> {
-        let dims = (shape.pages, shape.kv_heads, shape.page_size, shape.head_dim);
+        let last = match shape.dtype {
+            KvDType::F32 | KvDType::Bf16 => shape.head_dim,
+            KvDType::Q8 => shape.dtype.bytes(shape.head_dim),
+        };
+        let dims = (shape.pages, shape.kv_heads, shape.page_size, last);
         let zeros = || (0..shape.slots).map(|_| zeros(dims, shape.dtype, device));
         Ok(Self {
             keys: zeros().collect::<Result<_>>()?,
@@ -64,11 +100,11 @@ impl KvStorage {
 
 /// Zeros that take no memory before they are written: a pool sized for the busiest hour costs an idle server nothing.
 /// (`Tensor::zeros` writes each element of a 16-bit type.)
-fn zeros(dims: (usize, usize, usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
+fn zeros(dims: (usize, usize, usize, usize), dtype: KvDType, device: &Device) -> Result<Tensor> {
     let elements = dims.0 * dims.1 * dims.2 * dims.3;
     match dtype {
-        DType::BF16 => Tensor::from_vec(bytemuck::zeroed_vec::<bf16>(elements), dims, device),
-        DType::F32 => Tensor::from_vec(bytemuck::zeroed_vec::<f32>(elements), dims, device),
-        other => Tensor::zeros(dims, other, device),
+        KvDType::Bf16 => Tensor::from_vec(bytemuck::zeroed_vec::<bf16>(elements), dims, device),
+        KvDType::F32 => Tensor::from_vec(bytemuck::zeroed_vec::<f32>(elements), dims, device),
+        KvDType::Q8 => Tensor::from_vec(bytemuck::zeroed_vec::<u8>(elements), dims, device),
     }
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
 use super::files::ModelFiles;
 use super::threads::Threads;
-use crate::cache::storage::{KvShape, KvStorage};
+use crate::cache::storage::{KvDType, KvShape, KvStorage};
 use crate::memory::{self, Demand, MemoryPlan};
 use crate::model::{Geometry, Model};
 use crate::sampling::Compiler;
@@ -36,6 +36,8 @@ pub struct LoadOptions {
     pub max_batched_tokens: usize,
     /// Bytes of KV cache.
     pub kv_cache: Option<u64>,
+    /// What it is made of; none is as precise as the weights.
+    pub kv_dtype: Option<KvDType>,
     /// Positions in a page.
     pub page_size: usize,
     /// Bytes to plan with; none takes all that is free. Of several engines each gets its share, see `shares`.
@@ -150,7 +152,7 @@ pub(crate) fn load(
     let tiles = tiles.transpose()?;
     checkpoint.tiles = tiles.as_ref();
 
-    let (mut shape, demand) = demand(options, &geometry, source.as_ref());
+    let (mut shape, demand) = demand(options, &geometry, source.as_ref())?;
     let available = options.memory.unwrap_or_else(memory::available);
     let plan = memory::plan(&demand, available).map_err(LoadError::new)?;
     shape.pages = plan.pages;
@@ -254,7 +256,7 @@ pub(super) fn demand(
     options: &LoadOptions,
     geometry: &Geometry,
     source: &dyn WeightSource,
-) -> (KvShape, Demand) {
+) -> Result<(KvShape, Demand), LoadError> {
     // The cache is as precise as the weights: f32 for an f32 checkpoint, bf16 for 16-bit ones.
     let widest = options
         .dtype
@@ -263,12 +265,19 @@ pub(super) fn demand(
             Some(info) if info.dtype == "F16" => StorageDType::F16,
             _ => StorageDType::Bf16,
         });
-    let cache_dtype = match widest {
-        StorageDType::F32 => DType::F32,
+    let cache_dtype = options.kv_dtype.unwrap_or(match widest {
+        StorageDType::F32 => KvDType::F32,
         StorageDType::F16 | StorageDType::Bf16 | StorageDType::Mxfp4 | StorageDType::Blocks(_) => {
-            DType::BF16
+            KvDType::Bf16
         }
-    };
+    });
+    let (head, block) = (geometry.head_dim, cache_dtype.block());
+    if !head.is_multiple_of(block) {
+        return Err(LoadError::new(format!(
+            "{}: has heads of {head} elements, which a KV cache of blocks of {block} cannot hold; leave --kv-cache-dtype at auto",
+            options.path.display()
+        )));
+    }
     let shape = KvShape {
         pages: 0,
         kv_heads: geometry.kv_heads,
@@ -295,7 +304,7 @@ pub(super) fn demand(
         workspace: (rows * geometry.row_floats as u64 + geometry.fixed_floats as u64) * 4
             + super::head::LOGIT_ROWS as u64 * geometry.vocabulary as u64 * 8,
     };
-    (shape, demand)
+    Ok((shape, demand))
 }
 
 /// Parts the free memory, or what the options say there is, for engines that will be loaded one after another, bytes
@@ -306,7 +315,7 @@ pub fn shares(options: &[LoadOptions]) -> Result<Vec<u64>, LoadError> {
         .map(|one| {
             let files = ModelFiles::open(&one.path, &one.control_tokens)?;
             files.tokenizer.wait()?;
-            Ok(demand(one, &files.config.geometry(), files.source.as_ref()).1)
+            Ok(demand(one, &files.config.geometry(), files.source.as_ref())?.1)
         })
         .collect::<Result<Vec<_>, LoadError>>()?;
     let told = options.iter().find_map(|one| one.memory);

@@ -36,7 +36,7 @@ pub struct Prospect {
 pub fn prospect(options: &LoadOptions) -> Result<Prospect, LoadError> {
     let (config, source) = tensors_of(&options.path)?;
     let geometry = config.geometry();
-    let (_, demand) = demand(options, &geometry, source.as_ref());
+    let (_, demand) = demand(options, &geometry, source.as_ref())?;
     let available = options.memory.unwrap_or_else(memory::available);
     Ok(Prospect {
         architecture: geometry.architecture,

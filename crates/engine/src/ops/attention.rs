@@ -1,7 +1,8 @@
 //! Paged attention: writes a batch's keys and values into their pages and lets its queries read them.
 
 use candle_core::{CpuStorage, CustomOp3, InplaceOp2, Layout, Result, Shape, Tensor, bail};
-use seed_kernels::cpu::{self, AttentionShape, Span};
+use half::bf16;
+use seed_kernels::cpu::{self, AttentionShape, KvBlock, Span};
 
 use super::{f32s, f32s_mut};
 
@@ -29,7 +30,7 @@ pub struct PagedAttention<'a> {
 }
 
 impl PagedAttention<'_> {
-    /// Stores `rows [tokens, kv_heads, head_dim]` in `cache [pages, kv_heads, page_size, head_dim]`.
+    /// Stores `rows [tokens, kv_heads, head_dim]` in `cache [pages, kv_heads, page_size, head_dim]`, or the bytes of its blocks.
     pub fn write(&self, cache: &Tensor, rows: &Tensor) -> Result<()> {
         cache.inplace_op2(rows, &Write(self))
     }
@@ -76,7 +77,11 @@ impl InplaceOp2 for Write<'_> {
                 let cache = f32s_mut(cache, cache_layout, "write_kv")?;
                 cpu::write_kv(cache, rows, self.0.shape, &spans)
             }
-            _ => bail!("write_kv: the cache must be contiguous f32 or bf16"),
+            CpuStorage::U8(cache) if cache_layout.is_contiguous() => {
+                let (blocks, _) = cache.as_chunks_mut();
+                cpu::write_kv::<KvBlock>(blocks, rows, self.0.shape, &spans)
+            }
+            _ => bail!("write_kv: the cache must be contiguous f32, bf16 or blocks"),
         }
         Ok(())
     }
@@ -103,25 +108,17 @@ impl CustomOp3 for Read<'_> {
         let mut out = vec![0f32; q.len()];
         let (shape, sinks) = (self.0.shape, self.0.sinks);
         match (keys, values) {
-            (CpuStorage::F32(k), CpuStorage::F32(v)) => cpu::paged_attention(
-                q,
-                k.as_slice(),
-                v.as_slice(),
-                shape,
-                &spans,
-                sinks,
-                &mut out,
-            ),
-            (CpuStorage::BF16(k), CpuStorage::BF16(v)) => cpu::paged_attention(
-                q,
-                k.as_slice(),
-                v.as_slice(),
-                shape,
-                &spans,
-                sinks,
-                &mut out,
-            ),
-            _ => bail!("paged_attention: keys and values must both be f32 or bf16"),
+            (CpuStorage::F32(k), CpuStorage::F32(v)) => {
+                cpu::paged_attention::<f32>(q, k, v, shape, &spans, sinks, &mut out)
+            }
+            (CpuStorage::BF16(k), CpuStorage::BF16(v)) => {
+                cpu::paged_attention::<bf16>(q, k, v, shape, &spans, sinks, &mut out)
+            }
+            (CpuStorage::U8(k), CpuStorage::U8(v)) => {
+                let ((k, _), (v, _)) = (k.as_chunks(), v.as_chunks());
+                cpu::paged_attention::<KvBlock>(q, k, v, shape, &spans, sinks, &mut out)
+            }
+            _ => bail!("paged_attention: keys and values must both be f32, bf16 or blocks"),
         }
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }

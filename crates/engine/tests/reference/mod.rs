@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use safetensors::SafeTensors;
-use seed_engine::cache::storage::{KvShape, KvStorage};
+use seed_engine::cache::storage::{KvDType, KvShape, KvStorage};
 use seed_engine::model::{Batch, Geometry, Model, ModelConfig};
 use seed_engine::weights::{Checkpoint, Keeping, SafetensorsFolder};
 
@@ -91,7 +91,7 @@ impl Golden {
     }
 
     /// A cache of so many pages for each layer group.
-    pub fn cache(&self, pages: usize, dtype: DType) -> KvStorage {
+    pub fn cache(&self, pages: usize, dtype: KvDType) -> KvStorage {
         let shape = KvShape {
             pages: pages * self.geometry.windows.len(),
             kv_heads: self.geometry.kv_heads,
@@ -152,7 +152,7 @@ pub fn logits_of(name: &str, other: Option<(&ModelConfig, Box<dyn Model>)>) -> V
         let mut batch = Batch::default();
         let pages = tables(&golden, 0, prompt.tokens.len(), 64);
         batch.push(&prompt.tokens, 0, pages);
-        golden.run(batch, &golden.cache(64, DType::F32))
+        golden.run(batch, &golden.cache(64, KvDType::F32))
     };
     golden.prompts.iter().map(run).collect()
 }

@@ -59,6 +59,7 @@ pub fn options(folder: PathBuf) -> LoadOptions {
         max_sequences: 32,
         max_batched_tokens: 64,
         kv_cache: None,
+        kv_dtype: None,
         page_size: 8,
         memory: None,
         threads: Some(2),

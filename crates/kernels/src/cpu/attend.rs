@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
-use super::attention::{AttentionShape, KvElement, Span};
+use super::attention::{AttentionShape, Span};
 use super::block::Block;
+use super::kv::KvElement;
 use super::level::Level;
 use super::pairs::Pairs;
 use super::scalar::{Softmax, dot};
@@ -179,7 +180,7 @@ pub(super) unsafe fn finish_rows<E>(job: &Attend<'_, E>, rows: &Rows<'_>, segmen
 /// As [`Attend::whole`].
 pub(super) unsafe fn scalar_rows<E: KvElement>(job: &Attend<'_, E>, rows: &Rows<'_>) {
     let shape = job.shape;
-    let mut key = vec![0f32; shape.head_dim];
+    let (mut key, mut value) = (vec![0f32; shape.head_dim], vec![0f32; shape.head_dim]);
     for i in 0..rows.queries(shape) {
         let offset = rows.offset(shape, i);
         let q = &job.q[offset..][..shape.head_dim];
@@ -194,30 +195,30 @@ pub(super) unsafe fn scalar_rows<E: KvElement>(job: &Attend<'_, E>, rows: &Rows<
             out,
         };
         for position in rows.seen(shape, i) {
-            let at = job.slot(rows, position);
-            key.iter_mut()
-                .zip(&job.keys[at..])
-                .for_each(|(wide, key)| *wide = key.widen());
-            state.see(
-                dot(q, &key) * shape.scale,
-                &job.values[at..][..shape.head_dim],
-            );
+            let (at, held) = (job.slot(rows, position), job.held());
+            E::widen(&job.keys[at..][..held], &mut key);
+            E::widen(&job.values[at..][..held], &mut value);
+            state.see(dot(q, &key) * shape.scale, &value);
         }
         state.finish();
     }
 }
 
 impl<E: KvElement> Attend<'_, E> {
+    /// How many of the cache's elements a row is of.
+    pub(super) fn held(&self) -> usize {
+        self.shape.head_dim / E::HOLDS
+    }
+
     /// Start in the cache of `position`'s key and value.
     pub(super) fn slot(&self, rows: &Rows<'_>, position: usize) -> usize {
         let AttentionShape {
             kv_heads,
             page_size,
-            head_dim,
             ..
         } = *self.shape;
         let page = rows.span.page_table[position / page_size] as usize;
-        ((page * kv_heads + rows.kv_head) * page_size + position % page_size) * head_dim
+        ((page * kv_heads + rows.kv_head) * page_size + position % page_size) * self.held()
     }
 
     /// Runs all segments of a unit and writes its rows.
@@ -243,7 +244,7 @@ impl<E: KvElement> Attend<'_, E> {
         let shape = self.shape;
         let width = shape.head_dim.next_multiple_of(PAD);
         let queries = rows.queries(shape);
-        let pairs = shape.rounds && E::IS_BF16 && level.has_pairs();
+        let pairs = shape.rounds && E::PAIRS && level.has_pairs();
         let own = match pairs {
             true => Pairs::len(shape, queries),
             false => Block::len(shape, queries),

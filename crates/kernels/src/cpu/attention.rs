@@ -13,9 +13,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::attend::{Attend, Rows, finish_rows, scalar_rows};
+use super::kv::KvElement;
 use super::level::Level;
 use super::scratch::Shared;
-use crate::format::Plain;
 
 /// Positions of a block, whose scores are softmaxed at once.
 const BLOCK: usize = 64;
@@ -25,19 +25,6 @@ const SEGMENT: usize = 512;
 const QUERIES: usize = 32;
 /// Elements below which the cache is written by the calling thread alone.
 const SERIAL_WRITE: usize = 64 * 1024;
-
-/// One element type of the KV cache: `f32` or `half::bf16`.
-#[allow(private_bounds)] // sealed: formats are this crate's own
-pub trait KvElement: Plain {
-    /// Whether it is `half::bf16`.
-    const IS_BF16: bool;
-}
-impl KvElement for f32 {
-    const IS_BF16: bool = false;
-}
-impl KvElement for half::bf16 {
-    const IS_BF16: bool = true;
-}
 
 /// What all rows of an attention layer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +41,7 @@ pub struct AttentionShape {
     pub scale: f32,
     /// Keys a query sees, its own included; `None` for all.
     pub window: Option<usize>,
-    /// With a bf16 cache queries and weights may be rounded to bf16, where that is faster.
+    /// With a cache of bf16 or eight bits queries and weights may be rounded to bf16, where that is faster.
     pub rounds: bool,
 }
 
@@ -174,12 +161,19 @@ fn check_spans(
     );
 }
 
-fn page_elements(shape: &AttentionShape) -> usize {
-    shape.kv_heads * shape.page_size * shape.head_dim
+/// How many of the cache's elements a page is of.
+fn page_elements<E: KvElement>(shape: &AttentionShape) -> usize {
+    assert!(
+        shape.head_dim.is_multiple_of(E::HOLDS),
+        "attention: heads of {} are no whole blocks of {}",
+        shape.head_dim,
+        E::HOLDS
+    );
+    shape.kv_heads * shape.page_size * shape.head_dim / E::HOLDS
 }
 
 /// Writes `rows [tokens, kv_heads, head_dim]` of each span at its positions of
-/// `cache [pages, kv_heads, page_size, head_dim]`.
+/// `cache [pages, kv_heads, page_size, head_dim / E::HOLDS]`.
 pub fn write_kv<E: KvElement>(
     cache: &mut [E],
     rows: &[f32],
@@ -198,23 +192,22 @@ pub fn write_kv<E: KvElement>(
         shape,
         spans,
         tokens,
-        cache.len() / page_elements(shape),
+        cache.len() / page_elements::<E>(shape),
         false,
     );
+    let held = head_dim / E::HOLDS;
     let cache = Shared::new(cache);
     let write = |head: usize| {
         for span in spans {
             for row in 0..span.len {
                 let position = span.position(row);
                 let page = span.page_table[position / page_size] as usize;
-                let to = ((page * kv_heads + head) * page_size + position % page_size) * head_dim;
+                let to = ((page * kv_heads + head) * page_size + position % page_size) * held;
                 let from = ((span.first_row + row) * kv_heads + head) * head_dim;
                 // SAFETY: the page is inside the cache, and tasks write different heads, so the
                 // slice is this task's alone even where spans share pages.
-                let to = unsafe { std::slice::from_raw_parts_mut(cache.start().add(to), head_dim) };
-                to.iter_mut()
-                    .zip(&rows[from..])
-                    .for_each(|(to, from)| *to = E::narrow(*from));
+                let to = unsafe { std::slice::from_raw_parts_mut(cache.start().add(to), held) };
+                E::put(&rows[from..][..head_dim], to);
             }
         }
     };
@@ -228,7 +221,7 @@ pub fn write_kv<E: KvElement>(
 /// Flash attention (Dao 2023) over pages, with grouped query heads (Ainslie et al. 2023), an optional
 /// learned sink for each head (one more column of the softmax, without a value) and a window.
 ///
-/// `q`, `out` `[tokens, heads, head_dim]`; `keys`, `values` `[pages, kv_heads, page_size, head_dim]`.
+/// `q`, `out` `[tokens, heads, head_dim]`; `keys`, `values` `[pages, kv_heads, page_size, head_dim / E::HOLDS]`.
 /// Rows of no span keep their `out`. Slots that no query sees are never read.
 pub fn paged_attention<E: KvElement>(
     q: &[f32],
@@ -273,7 +266,7 @@ pub(super) fn paged_attention_at<E: KvElement>(
         shape,
         spans,
         tokens,
-        keys.len() / page_elements(shape),
+        keys.len() / page_elements::<E>(shape),
         true,
     );
     let job = Attend {

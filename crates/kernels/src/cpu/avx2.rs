@@ -84,6 +84,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()));
+            Self(_mm256_cvtepi32_ps(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_bf16_even(p: *const u16) -> Self {
         // SAFETY: the contract of `Simd`.
         unsafe {

@@ -112,6 +112,15 @@ impl<const PAIRS: bool> Simd for Vector<PAIRS> {
     }
 
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self {
+        // SAFETY: the contract of `Simd`.
+        unsafe {
+            let wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()));
+            Self(_mm512_cvtepi32_ps(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_bf16_even(p: *const u16) -> Self {
         // SAFETY: the contract of `Simd`.
         unsafe {

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::attend::{Attend, Rows, States, Visit};
-use super::attention::{AttentionShape, KvElement};
+use super::attention::AttentionShape;
+use super::kv::KvElement;
 use super::simd::Simd;
 use super::soften::{PAD, clip, soften};
 
@@ -122,7 +123,7 @@ impl Block<'_> {
         let shape = job.shape;
         let page = positions.start / shape.page_size * shape.page_size;
         let cached = job.slot(rows, positions.start);
-        let len = positions.len() * shape.head_dim;
+        let len = positions.len() * job.held();
         let next = page + shape.page_size;
         let following = if next < rows.seen(shape, queries - 1).end {
             job.slot(rows, next)
@@ -229,7 +230,7 @@ impl Block<'_> {
         let start = (positions.start - page) * self.width;
         // SAFETY: the positions lie in one page, inside the cache and the page buffer.
         unsafe {
-            let values = &job.values[cached..][..positions.len() * shape.head_dim];
+            let values = &job.values[cached..][..positions.len() * job.held()];
             widen::<S, E>(values, shape.head_dim, self.width, &mut self.page[start..]);
         }
         let queries = states.max.len();
@@ -244,7 +245,7 @@ impl Block<'_> {
             cached
         };
         let following = job.values.as_ptr().wrapping_add(following);
-        let len = positions.len() * shape.head_dim;
+        let len = positions.len() * job.held();
         let mut ahead = Ahead::new(following, following, len, queries / 2);
         let mut i = 0;
         while i < queries {
@@ -341,16 +342,18 @@ impl Block<'_> {
 /// `to` has a row of `width` for each row of `from`; the CPU has `S`'s features.
 #[inline(always)]
 unsafe fn widen<S: Simd, E: KvElement>(from: &[E], head_dim: usize, width: usize, to: &mut [f32]) {
-    for (from, to) in from.chunks_exact(head_dim).zip(to.chunks_exact_mut(width)) {
+    let held = head_dim / E::HOLDS;
+    for (from, to) in from.chunks_exact(held).zip(to.chunks_exact_mut(width)) {
         let mut d = 0;
         while d + S::LANES <= head_dim {
             // SAFETY: a whole vector lies within both rows.
-            unsafe { E::in_order::<S>(from.as_ptr().add(d)).store(to.as_mut_ptr().add(d)) }
+            unsafe { E::vector::<S>(from.as_ptr(), d).store(to.as_mut_ptr().add(d)) }
             d += S::LANES;
         }
         if d < width {
-            for (to, from) in to[d..].iter_mut().zip(&from[d..]) {
-                *to = from.widen();
+            // Blocks are whole vectors.
+            if d < head_dim {
+                E::widen(&from[d / E::HOLDS..], &mut to[d..head_dim]);
             }
             to[head_dim..].fill(0.0);
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::attend::{Attend, Rows};
-use super::attention::KvElement;
+use super::kv::KvElement;
 use super::simd::Simd;
 
 /// Lanes of a vector, keys of a group, pairs of a chunk of a row.
@@ -26,7 +26,7 @@ impl<E: KvElement> Cached<'_, E> {
     #[inline(always)]
     pub fn rows<const N: usize>(&self, column: usize) -> [Option<&[E]>; N] {
         let mut rows = [None; N];
-        let (head_dim, page_size) = (self.job.shape.head_dim, self.job.shape.page_size);
+        let (held, page_size) = (self.job.held(), self.job.shape.page_size);
         let first = self.origin + column;
         let mut position = first.max(self.positions.start);
         let end = (first + N).min(self.positions.end);
@@ -34,8 +34,8 @@ impl<E: KvElement> Cached<'_, E> {
             let mut start = self.job.slot(self.rows, position);
             let stop = end.min((position / page_size + 1) * page_size);
             while position < stop {
-                rows[position - first] = Some(&self.cache[start..][..head_dim]);
-                start += head_dim;
+                rows[position - first] = Some(&self.cache[start..][..held]);
+                start += held;
                 position += 1;
             }
         }
@@ -45,18 +45,19 @@ impl<E: KvElement> Cached<'_, E> {
     /// Sixteen pairs of a row from element `from` on, zero where it has none.
     ///
     /// # Safety
-    /// The CPU has `S`'s features; E is bf16.
+    /// The CPU has `S`'s features and adds pairs.
     #[inline(always)]
     pub unsafe fn chunk<S: Simd>(row: Option<&[E]>, from: usize) -> S {
         // SAFETY: a chunk is read from the row only where it has one, and else from the buffer.
         unsafe {
             match row {
                 None => S::zero(),
-                Some(row) if from + CHUNK <= row.len() => S::load(row.as_ptr().add(from).cast()),
+                Some(row) if from + CHUNK <= row.len() * E::HOLDS => E::pairs(row.as_ptr(), from),
+                // Blocks are whole chunks.
                 Some(row) => {
                     let mut part = [E::ZERO; CHUNK];
                     part[..row.len() - from].copy_from_slice(&row[from..]);
-                    S::load(part.as_ptr().cast())
+                    E::pairs(part.as_ptr(), 0)
                 }
             }
         }

@@ -14,6 +14,7 @@ mod block;
 mod cached;
 mod elementwise;
 mod int8;
+mod kv;
 mod level;
 mod linear;
 mod packed;
@@ -25,8 +26,9 @@ mod soften;
 #[cfg(test)]
 mod tests;
 
-pub use attention::{AttentionShape, KvElement, Span, paged_attention, write_kv};
+pub use attention::{AttentionShape, Span, paged_attention, write_kv};
 pub use int8::{Group, RowFormat, TileBytes, Tiled, grouped_int8, linear_int8, tiled_bytes};
+pub use kv::{KvBlock, KvElement};
 pub use level::Level;
 
 use rayon::prelude::*;

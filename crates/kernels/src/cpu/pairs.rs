@@ -1,4 +1,4 @@
-//! Attention of a task's queries with one block of a bf16 cache, in products of pairs of bf16. `attend.rs` calls it where the
+//! Attention of a task's queries with one block of a cache of bf16 or eight bits, in products of pairs of bf16. `attend.rs` calls it where the
 //! CPU has them and the caller lets queries and weights be rounded; `block.rs` is its f32 brother.
 //!
 //! Keys are laid out so that a lane is a key, values so that a lane is an element: no sum runs over lanes. A score adds
@@ -9,8 +9,9 @@
 use std::ops::Range;
 
 use super::attend::{Attend, Rows, States, Visit};
-use super::attention::{AttentionShape, KvElement};
+use super::attention::AttentionShape;
 use super::cached::{CHUNK, Cached, LANES};
+use super::kv::KvElement;
 use super::simd::Simd;
 use super::soften::{clip, soften};
 
@@ -90,7 +91,7 @@ impl<E: KvElement> Visit<E> for Pairs<'_> {
 
     #[inline(always)]
     unsafe fn begin<S: Simd>(&mut self, job: &Attend<'_, E>, rows: &Rows<'_>) {
-        assert!(E::IS_BF16, "attention: pairs are of a bf16 cache");
+        assert!(E::PAIRS, "attention: the cache is not multiplied as bf16");
         let head_dim = job.shape.head_dim;
         for (i, to) in self.q.chunks_exact_mut(self.wide / 2).enumerate() {
             let from = &job.q[rows.offset(job.shape, i)..][..head_dim];

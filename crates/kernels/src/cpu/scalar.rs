@@ -78,7 +78,7 @@ pub(super) struct Softmax<'a> {
 
 impl Softmax<'_> {
     /// Takes in one key with its value.
-    pub fn see<E: Plain>(&mut self, score: f32, value: &[E]) {
+    pub fn see(&mut self, score: f32, value: &[f32]) {
         if score > self.max || score.is_nan() {
             let shrink = (self.max - score).exp();
             self.total *= shrink;
@@ -88,7 +88,7 @@ impl Softmax<'_> {
         let weight = (score - self.max).exp();
         self.total += weight;
         for (out, value) in self.out.iter_mut().zip(value) {
-            *out += weight * value.widen();
+            *out += weight * value;
         }
     }
 

@@ -42,6 +42,8 @@ pub trait Simd: Copy {
     unsafe fn load_bf16_even(p: *const u16) -> Self;
     /// Elements 1, 3, 5, … of `2 * LANES` bf16.
     unsafe fn load_bf16_odd(p: *const u16) -> Self;
+    /// `LANES` signed bytes.
+    unsafe fn load_i8(p: *const i8) -> Self;
     /// Asks for the line at `p`, which may be any address.
     unsafe fn prefetch(p: *const u8);
     /// Asks for the line at `p`, but not into the smallest cache.

@@ -1,4 +1,4 @@
-//! Element formats of checkpoints and caches; `cpu`'s kernels read weights and cache pages through it.
+//! Element formats of checkpoints; `cpu`'s kernels read weights through it.
 //!
 //! Plain element types live here. Block formats get a file each beside `plain.rs`.
 

@@ -11,7 +11,7 @@ use crate::cpu::simd::Simd;
 /// Elements of the longest step: two vectors of 16 lanes.
 pub(crate) const MAX_STEP: usize = 32;
 
-/// A scalar element type of weights or cache.
+/// A scalar element type of weights.
 pub trait Plain: Copy + Send + Sync + 'static {
     /// Whether a step's vectors are its even and odd elements rather than its two halves.
     const EVEN_ODD: bool;
@@ -20,9 +20,6 @@ pub trait Plain: Copy + Send + Sync + 'static {
 
     /// Exact value in f32.
     fn widen(self) -> f32;
-
-    /// Nearest representable value, ties to even.
-    fn narrow(value: f32) -> Self;
 
     /// First vector of the step at `p`.
     ///
@@ -35,12 +32,6 @@ pub trait Plain: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Plain::first`].
     unsafe fn second<S: Simd>(p: *const Self) -> S;
-
-    /// `S::LANES` consecutive elements in their own order.
-    ///
-    /// # Safety
-    /// `p` reads `S::LANES` elements; the CPU has `S`'s features.
-    unsafe fn in_order<S: Simd>(p: *const Self) -> S;
 }
 
 impl Plain for f32 {
@@ -50,11 +41,6 @@ impl Plain for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self
-    }
-
-    #[inline(always)]
-    fn narrow(value: f32) -> Self {
-        value
     }
 
     #[inline(always)]
@@ -68,12 +54,6 @@ impl Plain for f32 {
         // SAFETY: the caller's promise covers 2 * S::LANES elements.
         unsafe { S::load(p.add(S::LANES)) }
     }
-
-    #[inline(always)]
-    unsafe fn in_order<S: Simd>(p: *const Self) -> S {
-        // SAFETY: the caller's promise.
-        unsafe { S::load(p) }
-    }
 }
 
 impl Plain for f16 {
@@ -83,11 +63,6 @@ impl Plain for f16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self.to_f32()
-    }
-
-    #[inline(always)]
-    fn narrow(value: f32) -> Self {
-        f16::from_f32(value)
     }
 
     #[inline(always)]
@@ -101,12 +76,6 @@ impl Plain for f16 {
         // SAFETY: the caller's promise covers 2 * S::LANES elements.
         unsafe { S::load_f16(p.add(S::LANES).cast()) }
     }
-
-    #[inline(always)]
-    unsafe fn in_order<S: Simd>(p: *const Self) -> S {
-        // SAFETY: the caller's promise.
-        unsafe { S::load_f16(p.cast()) }
-    }
 }
 
 impl Plain for bf16 {
@@ -119,11 +88,6 @@ impl Plain for bf16 {
     }
 
     #[inline(always)]
-    fn narrow(value: f32) -> Self {
-        bf16::from_f32(value)
-    }
-
-    #[inline(always)]
     unsafe fn first<S: Simd>(p: *const Self) -> S {
         // SAFETY: the caller's promise covers S::LANES pairs; bf16 is a transparent u16.
         unsafe { S::load_bf16_even(p.cast()) }
@@ -133,11 +97,5 @@ impl Plain for bf16 {
     unsafe fn second<S: Simd>(p: *const Self) -> S {
         // SAFETY: as in `first`.
         unsafe { S::load_bf16_odd(p.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn in_order<S: Simd>(p: *const Self) -> S {
-        // SAFETY: the caller's promise.
-        unsafe { S::load_bf16(p.cast()) }
     }
 }

@@ -2,8 +2,8 @@
 
 use half::bf16;
 
-use super::super::attention::{KvElement, paged_attention_at};
-use super::super::{AttentionShape, Span, write_kv};
+use super::super::attention::paged_attention_at;
+use super::super::{AttentionShape, KvBlock, KvElement, Span, write_kv};
 use super::{Level, Values, assert_close, bits, levels, on_threads};
 
 /// One sequence with its keys and values in shuffled pages whose unused slots are NaN.
@@ -38,9 +38,12 @@ impl<E: KvElement> Sequence<E> {
         for i in (1..pages.len()).rev() {
             pages.swap(i, values.below(i + 1));
         }
-        let size = pages.len() * shape.kv_heads * shape.page_size * shape.head_dim;
+        let held = shape.head_dim / E::HOLDS;
+        let size = pages.len() * shape.kv_heads * shape.page_size * held;
         pages.truncate(used);
-        let nan = E::narrow(f32::NAN);
+        let mut nan = [E::ZERO];
+        E::put(&vec![f32::NAN; E::HOLDS], &mut nan);
+        let [nan] = nan;
         let mut all = Self {
             shape,
             context,
@@ -60,6 +63,14 @@ impl<E: KvElement> Sequence<E> {
         };
         write_kv(&mut all.keys, &all.k, &shape, &[span]);
         write_kv(&mut all.values, &all.v, &shape, &[span]);
+        // What the cache keeps of them.
+        for row in [&mut all.k, &mut all.v].map(|rows| rows.chunks_exact_mut(shape.head_dim)) {
+            for row in row {
+                let mut kept = vec![E::ZERO; held];
+                E::put(row, &mut kept);
+                E::widen(&kept, row);
+            }
+        }
         all
     }
 
@@ -170,7 +181,8 @@ fn shapes() -> Vec<(AttentionShape, usize, bool)> {
 fn check<E: KvElement>(seed: u64, rounds: bool) {
     let mut values = Values(seed);
     let tolerance = if rounds { 3e-2 } else { 1e-5 };
-    for (shape, context, sinks) in shapes() {
+    let shapes = shapes().into_iter();
+    for (shape, context, sinks) in shapes.filter(|(shape, ..)| shape.head_dim % E::HOLDS == 0) {
         let shape = AttentionShape { rounds, ..shape };
         let sequence = Sequence::<E>::new(&mut values, shape, context, sinks);
         let want = sequence.reference();
@@ -215,8 +227,57 @@ fn bf16_cache_agrees_whole_chunked_and_threaded() {
 }
 
 #[test]
+fn a_cache_of_eight_bits_agrees_whole_chunked_and_threaded() {
+    check::<KvBlock>(28, false);
+}
+
+#[test]
 fn rounded_products_agree_whole_chunked_and_threaded() {
     check::<bf16>(26, true);
+    check::<KvBlock>(29, true);
+}
+
+#[test]
+fn eight_bits_lose_little_and_nothing_of_zeros() {
+    let mut values = Values(30);
+    let round_trip = |row: &[f32]| {
+        let mut kept = [KvBlock::ZERO; 2];
+        KvBlock::put(row, &mut kept);
+        let mut back = vec![1f32; 64];
+        KvBlock::widen(&kept, &mut back);
+        back
+    };
+    for size in [1e-30, 1.0, 3e36] {
+        let row: Vec<f32> = values.floats(64).iter().map(|v| v * size).collect();
+        let back = round_trip(&row);
+        for (row, back) in row.chunks(32).zip(back.chunks(32)) {
+            let most = row.iter().fold(0f32, |most, v| most.max(v.abs()));
+            for (a, b) in row.iter().zip(back) {
+                // Half a step, of scales that are rounded up by less than a 128th.
+                assert!(
+                    (a - b).abs() <= most / 254.0 * (1.0 + 1.0 / 128.0),
+                    "{a} {b}"
+                );
+            }
+        }
+    }
+    assert_eq!(round_trip(&[0.0; 64]), [0.0; 64]);
+    assert_eq!(round_trip(&[1e-42; 64]), [0.0; 64]);
+    // What is no number spoils its block alone.
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut row = vec![1.0; 64];
+        row[40] = bad;
+        let back = round_trip(&row);
+        assert!(back[..32].iter().all(|v| (v - 1.0).abs() < 0.01));
+        assert!(back[32..].iter().all(|v| v.is_nan()), "{bad}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "attention: heads of 48 are no whole blocks of 32")]
+fn heads_of_no_whole_blocks_are_refused() {
+    let shape = shape((1, 1), 48, 16, None);
+    write_kv::<KvBlock>(&mut [], &[], &shape, &[]);
 }
 
 /// As far as rounding goes: what is exact in bf16 stays exact.
