@@ -11,7 +11,8 @@ use std::time::Instant;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use seed_kernels::cpu::{
-    AttentionShape, Level, Span, Weights, linear, paged_attention, rms_norm, silu_mul,
+    AttentionShape, KvBlock, KvElement, Level, Span, Weights, linear, paged_attention, rms_norm,
+    silu_mul,
 };
 
 const RUNS: usize = 7;
@@ -150,8 +151,8 @@ fn products(name: &str, w: Weights<'_>, bytes: usize, k: usize, bandwidth: f64, 
     }
 }
 
-/// Attention over a bf16 cache of at least 128 MiB, sequences side by side.
-fn attention(
+/// Attention over a cache of at least 64 M elements, sequences side by side.
+fn attention<E: KvElement>(
     name: &str,
     shape: &AttentionShape,
     sequences: usize,
@@ -161,7 +162,8 @@ fn attention(
 ) {
     let each = context / shape.page_size;
     let elements = sequences * each * shape.kv_heads * shape.page_size * shape.head_dim;
-    let keys: Vec<bf16> = noise(elements).into_iter().map(bf16::from_f32).collect();
+    let mut keys = vec![E::ZERO; elements / E::HOLDS];
+    E::put(&noise(elements), &mut keys);
     let values = keys.clone();
     // Pages lie scattered, as they do after a while of traffic.
     let pages: Vec<u32> = (0..sequences * each)
@@ -183,7 +185,7 @@ fn attention(
         median(|| paged_attention(&q, &keys, &values, shape, &spans, None, black_box(&mut out)));
     let seen = sequences * (0..len).map(|row| context - row).sum::<usize>();
     let flops = (4 * seen * shape.heads * shape.head_dim) as f64 / seconds / 1e9;
-    let read = (4 * elements) as f64 / seconds / 1e9;
+    let read = (2 * size_of_val(&keys[..])) as f64 / seconds / 1e9;
     println!(
         "  {name}: {:7.2} ms ({:7.2} by the wall), {read:5.1} GB/s, {flops:6.1} GFLOP/s ({:3.0} %)",
         seconds * 1e3,
@@ -210,8 +212,10 @@ fn run() {
         linear_part(bandwidth, peak_before);
     }
     if matches!(part.as_str(), "" | "attention") {
-        attention_part(peak_before, false);
-        attention_part(peak_before, true);
+        attention_part::<bf16>("bf16 cache, f32", peak_before, false);
+        attention_part::<bf16>("bf16 cache, products of bf16", peak_before, true);
+        attention_part::<KvBlock>("cache of eight bits, f32", peak_before, false);
+        attention_part::<KvBlock>("cache of eight bits, products of bf16", peak_before, true);
     }
     if matches!(part.as_str(), "" | "rows") {
         rows_part();
@@ -255,9 +259,8 @@ fn linear_part(bandwidth: f64, peak_before: f64) {
     );
 }
 
-fn attention_part(peak_before: f64, rounds: bool) {
-    let way = if rounds { "products of bf16" } else { "f32" };
-    println!("\nattention, bf16 cache, pages of 16, {way}");
+fn attention_part<E: KvElement>(way: &str, peak_before: f64, rounds: bool) {
+    println!("\nattention, pages of 16, {way}");
     let seed = AttentionShape {
         heads: 80,
         kv_heads: 8,
@@ -267,7 +270,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         window: None,
         rounds,
     };
-    attention(
+    attention::<E>(
         "80/8 x 128, one row of 65536     ",
         &seed,
         1,
@@ -275,7 +278,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         1,
         peak_before,
     );
-    attention(
+    attention::<E>(
         "80/8 x 128, 16 rows of 4096 each ",
         &seed,
         16,
@@ -283,7 +286,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         1,
         peak_before,
     );
-    attention(
+    attention::<E>(
         "80/8 x 128, 512 rows of 1024     ",
         &seed,
         1,
@@ -291,7 +294,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         512,
         peak_before,
     );
-    attention(
+    attention::<E>(
         "80/8 x 128, 512 rows of 8192     ",
         &seed,
         1,
@@ -304,7 +307,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         head_dim: 64,
         ..seed
     };
-    attention(
+    attention::<E>(
         "64/8 x 64,  16 rows of 8192 each ",
         &gpt,
         16,
@@ -312,7 +315,7 @@ fn attention_part(peak_before: f64, rounds: bool) {
         1,
         peak_before,
     );
-    attention(
+    attention::<E>(
         "64/8 x 64,  512 rows of 1024     ",
         &gpt,
         1,
