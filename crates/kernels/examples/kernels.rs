@@ -1,5 +1,5 @@
 //! Prints what the kernels reach on this machine beside what its memory and its multipliers allow;
-//! for whoever tunes them: `cargo run --release -p seed-kernels --example kernels [linear|attention|rows]`.
+//! for whoever tunes them: `cargo run --release -p seed-kernels --example kernels [linear|int8|attention|rows]`.
 //!
 //! Every figure is a median of several runs over matrices far larger than the caches, and by CPU time,
 //! so that neighbours who take turns on the cores count less. They still share the memory: bandwidth
@@ -11,8 +11,8 @@ use std::time::Instant;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use seed_kernels::cpu::{
-    AttentionShape, KvBlock, KvElement, Level, Span, Weights, linear, paged_attention, rms_norm,
-    silu_mul,
+    AttentionShape, BlockFormat, KvBlock, KvElement, Level, Span, Tiled, Weights, encode_mxfp4,
+    linear, linear_bf16, linear_int8, paged_attention, rms_norm, silu_mul,
 };
 
 const RUNS: usize = 7;
@@ -124,15 +124,20 @@ fn noise(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Products with one matrix at several m, with ratios to one row.
-fn products(name: &str, w: Weights<'_>, bytes: usize, k: usize, bandwidth: f64, peak: f64) {
-    let n = w.len() / k;
+/// Products with one matrix `[n, k]` at several m, with ratios to one row.
+fn products(
+    name: &str,
+    (n, k): (usize, usize),
+    bytes: usize,
+    (bandwidth, peak): (f64, f64),
+    multiply: impl Fn(&[f32], usize, &mut [f32]),
+) {
     println!("\n{name} [{n}, {k}], {} MiB", bytes >> 20);
     let mut one = 0.0;
     for m in [1, 2, 4, 8, 16, 32, 64, 128, 512] {
         let x = noise(m * k);
         let mut y = vec![0f32; m * n];
-        let (wall, seconds) = median(|| linear(&x, m, k, w, n, None, black_box(&mut y)));
+        let (wall, seconds) = median(|| multiply(&x, m, black_box(&mut y)));
         if m == 1 {
             one = seconds;
         }
@@ -209,7 +214,10 @@ fn run() {
 
     let part = std::env::args().nth(1).unwrap_or_default();
     if matches!(part.as_str(), "" | "linear") {
-        linear_part(bandwidth, peak_before);
+        linear_part((bandwidth, peak_before));
+    }
+    if matches!(part.as_str(), "" | "int8") {
+        int8_part((bandwidth, peak_before));
     }
     if matches!(part.as_str(), "" | "attention") {
         attention_part::<bf16>("bf16 cache, f32", peak_before, false);
@@ -227,36 +235,42 @@ fn run() {
     );
 }
 
-fn linear_part(bandwidth: f64, peak_before: f64) {
+fn linear_part(limits: (f64, f64)) {
     let (n, k) = (32_768, 4096);
     let base = noise(n * k);
+    let plain = |name: &str, w: Weights<'_>, bytes: usize| {
+        let multiply = |x: &[f32], m: usize, y: &mut [f32]| linear(x, m, k, w, n, None, y);
+        products(name, (n, k), bytes, limits, multiply);
+    };
     let w: Vec<bf16> = base.iter().map(|&v| bf16::from_f32(v)).collect();
-    products(
-        "bf16",
-        Weights::Bf16(&w),
-        2 * n * k,
-        k,
-        bandwidth,
-        peak_before,
-    );
-    drop(w);
+    plain("bf16", Weights::Bf16(&w), 2 * n * k);
+    products("bf16, rounded", (n, k), 2 * n * k, limits, |x, m, y| {
+        linear_bf16(x, m, k, &w, n, None, y);
+    });
     let w: Vec<f16> = base.iter().map(|&v| f16::from_f32(v)).collect();
-    products(
-        "f16",
-        Weights::F16(&w),
-        2 * n * k,
-        k,
-        bandwidth,
-        peak_before,
-    );
-    products(
-        "f32",
-        Weights::F32(&base),
-        4 * n * k,
-        k,
-        bandwidth,
-        peak_before,
-    );
+    plain("f16", Weights::F16(&w), 2 * n * k);
+    plain("f32", Weights::F32(&base), 4 * n * k);
+}
+
+/// Products of eight bits, which have four times the peak of f32's.
+fn int8_part(limits: (f64, f64)) {
+    let (n, k) = (16_384, 4096);
+    let base = noise(n * k);
+    let tiled = |name: &str, w: Weights<'_>| {
+        if let Some(w) = Tiled::of(w, n, k) {
+            let bytes = w.as_bytes().len();
+            let multiply = |x: &[f32], m: usize, y: &mut [f32]| linear_int8(x, m, &w, None, y);
+            products(name, (n, k), bytes, limits, multiply);
+        }
+    };
+    for format in BlockFormat::ALL {
+        let bytes = &format.encode(&base).unwrap_or_default();
+        if !bytes.is_empty() {
+            tiled(format.name(), Weights::Blocks { format, bytes });
+        }
+    }
+    let (blocks, scales) = &encode_mxfp4(&base);
+    tiled("MXFP4", Weights::Mxfp4 { blocks, scales });
 }
 
 fn attention_part<E: KvElement>(way: &str, peak_before: f64, rounds: bool) {

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::layout::Layout;
-use super::{BLOCK, Means};
+use super::{BLOCK, Means, ZERO};
 use crate::cpu::scratch::with_scratch;
 
 /// Values that a thread rounds at least, before others are asked.
@@ -18,7 +18,7 @@ pub(super) struct Activations<'a> {
     codes: &'a [i8],
     /// `[rows, k / 32]`.
     scales: &'a [f32],
-    /// −offset · Σ codes: `[rows, k / 32]`, for Q6K one for each 16 codes `[rows, k / 16]`.
+    /// [`ZERO`] − offset · Σ codes: `[rows, k / 32]`, for Q6K one for each 16 codes `[rows, k / 16]`.
     starts: &'a [i32],
     /// scale · Σ codes `[rows, k / 32]`, for layouts with minima.
     sums: &'a [f32],
@@ -180,10 +180,10 @@ impl Rounding<'_> {
             scales[b] = if broken { f32::NAN } else { scale };
             sums[b] = scales[b] * (halves[0] + halves[1]) as f32;
             if fine {
-                starts[2 * b] = -offset * halves[0];
-                starts[2 * b + 1] = -offset * halves[1];
+                starts[2 * b] = ZERO - offset * halves[0];
+                starts[2 * b + 1] = ZERO - offset * halves[1];
             } else {
-                starts[b] = -offset * (halves[0] + halves[1]);
+                starts[b] = ZERO - offset * (halves[0] + halves[1]);
             }
         }
     }

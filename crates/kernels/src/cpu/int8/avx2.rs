@@ -143,9 +143,9 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn float(a: __m256i) -> __m256 {
+    unsafe fn as_floats(a: __m256i) -> __m256 {
         // SAFETY: the contract of `Vector`.
-        unsafe { _mm256_cvtepi32_ps(a) }
+        unsafe { _mm256_castsi256_ps(a) }
     }
 
     #[inline(always)]

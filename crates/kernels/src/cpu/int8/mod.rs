@@ -37,6 +37,10 @@ use crate::format::{BlockFormat, Weights};
 const ROWS: usize = 16;
 /// Columns that share a scale of the activations.
 const BLOCK: usize = 32;
+/// Where the integer sums of a block begin: the bits of the f32 1.5 · 2^23, whose last bit is worth 1. Read as an f32, a sum
+/// is that plus what was added, exactly up to 2^22; one multiply-add scales it and takes the 1.5 · 2^23 away, with one rounding
+/// as if it had been converted, as long as the scale is below 2^104 (beyond there are no numbers).
+const ZERO: i32 = 0x4b40_0000;
 /// Activation rows of a task.
 const COLUMNS: usize = 64;
 /// Activation rows that are rounded at once; bounds their copy.

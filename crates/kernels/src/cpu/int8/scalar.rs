@@ -6,7 +6,7 @@ use half::f16;
 
 use super::activations::{Activations, Row};
 use super::layout::{HALVES, Layout, MXFP4_CODES, NIBBLES, PAIRS};
-use super::{BLOCK, ROWS};
+use super::{BLOCK, ROWS, ZERO};
 
 /// Sums of sixteen rows for each column; `put` gets them.
 pub(super) fn tile(
@@ -49,6 +49,12 @@ fn dot(start: i32, x: &[i8], code: impl Fn(usize) -> u8) -> i32 {
             .sum::<i32>()
 }
 
+/// `total · scale` of a total that counts from [`ZERO`].
+fn scaled(total: i32, scale: f32) -> f32 {
+    let zero = scale * -f32::from_bits(ZERO as u32);
+    f32::from_bits(total as u32).mul_add(scale, zero)
+}
+
 fn plain(layout: Layout, block: &[u8], r: usize, x: Row<'_>, b: usize, sum: f32) -> f32 {
     let codes = &x.codes[b * BLOCK..][..BLOCK];
     let start = x.starts[b];
@@ -68,7 +74,7 @@ fn plain(layout: Layout, block: &[u8], r: usize, x: Row<'_>, b: usize, sum: f32)
             dot(start, codes, |j| block[HALVES + j / 4 * 64 + 4 * r + j % 4]),
         ),
     };
-    (total as f32 * scale).mul_add(x.scales[b], sum)
+    scaled(total, scale).mul_add(x.scales[b], sum)
 }
 
 fn q4k(block: &[u8], r: usize, x: Row<'_>, b: usize, mut sum: f32) -> f32 {
@@ -77,10 +83,12 @@ fn q4k(block: &[u8], r: usize, x: Row<'_>, b: usize, mut sum: f32) -> f32 {
     for part in 0..8 {
         let at = 8 * b + part;
         let codes = &codes[part * NIBBLES..][..NIBBLES];
-        let total = dot(0, &x.codes[at * BLOCK..][..BLOCK], |j| nibble(codes, r, j));
+        let total = dot(ZERO, &x.codes[at * BLOCK..][..BLOCK], |j| {
+            nibble(codes, r, j)
+        });
         let scale = scale * f32::from(scales[part * ROWS + r]);
         let least = least * f32::from(scales[(8 + part) * ROWS + r]);
-        sum = (total as f32 * scale).mul_add(x.scales[at], sum);
+        sum = scaled(total, scale).mul_add(x.scales[at], sum);
         sum = (-least).mul_add(x.sums[at], sum);
     }
     sum
@@ -99,7 +107,7 @@ fn q6k(block: &[u8], r: usize, x: Row<'_>, b: usize, mut sum: f32) -> f32 {
             nibble(codes, r, column) | two << 4
         });
         let scale = scale * f32::from(scales[half * ROWS + r] as i8);
-        sum = (total as f32 * scale).mul_add(x.scales[at / 2], sum);
+        sum = scaled(total, scale).mul_add(x.scales[at / 2], sum);
     }
     sum
 }

@@ -132,9 +132,9 @@ impl Vector for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn float(a: __m512i) -> __m512 {
+    unsafe fn as_floats(a: __m512i) -> __m512 {
         // SAFETY: the contract of `Vector`.
-        unsafe { _mm512_cvtepi32_ps(a) }
+        unsafe { _mm512_castsi512_ps(a) }
     }
 
     #[inline(always)]

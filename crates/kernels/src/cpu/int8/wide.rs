@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Row};
 use super::layout::{HALVES, Layout, MXFP4_CODES, NIBBLES, PAIRS};
-use super::{BLOCK, ROWS};
+use super::{BLOCK, ROWS, ZERO};
 
 /// What the kernel asks of an instruction set; a lane is a row, with four octets, one integer or one float.
 ///
@@ -58,7 +58,8 @@ pub(super) trait Vector {
     unsafe fn signed(p: *const u8) -> Self::Floats;
     /// Powers of two of exponents, as MXFP4 has them.
     unsafe fn powers(p: *const u8) -> Self::Floats;
-    unsafe fn float(a: Self::Integers) -> Self::Floats;
+    /// The same bits.
+    unsafe fn as_floats(a: Self::Integers) -> Self::Floats;
     unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a · b + c`, rounded once.
     unsafe fn mul_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
@@ -191,7 +192,7 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
             let mut totals = if V::OFFSET_OCTETS {
                 self.starts(b)
             } else {
-                [V::splat(0); C]
+                [V::splat(ZERO); C]
             };
             for step in 0..8 {
                 let codes = V::load(p.add(HALVES + 64 * step + 4 * self.first));
@@ -213,7 +214,7 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
             let codes = scales.add(16 * ROWS);
             for part in 0..8 {
                 let at = 8 * b + part;
-                let mut totals = [V::splat(0); C];
+                let mut totals = [V::splat(ZERO); C];
                 let codes = codes.add(part * NIBBLES);
                 self.nibbles::<false>(codes, at * BLOCK, &mut totals);
                 let own = V::unsigned(scales.add(part * ROWS + self.first));
@@ -315,14 +316,15 @@ impl<V: Vector, const C: usize> Part<'_, V, C> {
         }
     }
 
-    /// `sums += totals · scale · scale of the activations`.
+    /// `sums += totals · scale · scale of the activations`; see [`ZERO`].
     #[inline(always)]
     unsafe fn add(&mut self, totals: [V::Integers; C], scale: V::Floats, at: usize) {
-        for c in 0..C {
-            // SAFETY: `at` is one of the row's blocks.
-            unsafe {
+        // SAFETY: `at` is one of the row's blocks.
+        unsafe {
+            let zero = V::mul(scale, V::splat_float(-f32::from_bits(ZERO as u32)));
+            for c in 0..C {
                 let own = V::splat_float(*self.x[c].scales.get_unchecked(at));
-                let scaled = V::mul(V::float(totals[c]), scale);
+                let scaled = V::mul_add(V::as_floats(totals[c]), scale, zero);
                 self.sums[c] = V::mul_add(scaled, own, self.sums[c]);
             }
         }
