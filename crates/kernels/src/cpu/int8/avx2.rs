@@ -10,20 +10,20 @@ use super::wide::{self, Vector};
 
 struct Avx2;
 
-/// [`wide::tile`] with AVX2.
+/// [`wide::tiles`] with AVX2.
 ///
 /// # Safety
 /// The CPU has the features; `weights` is a tile of the layout with the activations' columns.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn tile(
+pub(super) unsafe fn tiles(
     layout: Layout,
-    weights: &[u8],
+    weights: [&[u8]; 1],
     x: &Activations<'_>,
     columns: Range<usize>,
-    put: impl Fn(usize, &[f32; ROWS]),
+    put: impl Fn(usize, usize, &[f32; ROWS]),
 ) {
     // SAFETY: the caller's promise.
-    unsafe { wide::tile::<Avx2>(layout, weights, x, columns, put) }
+    unsafe { wide::tiles::<Avx2, 1>(layout, weights, x, columns, put) }
 }
 
 /// Eight octets as integers.
@@ -35,7 +35,6 @@ unsafe fn eight(p: *const u8) -> __m128i {
 
 impl Vector for Avx2 {
     const LANES: usize = 8;
-    const COLUMNS: usize = 4;
     const OFFSET_OCTETS: bool = false;
     type Integers = __m256i;
     type Floats = __m256;

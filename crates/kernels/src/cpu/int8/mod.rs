@@ -45,6 +45,8 @@ const ZERO: i32 = 0x4b40_0000;
 const COLUMNS: usize = 64;
 /// Activation rows that are rounded at once; bounds their copy.
 const ROUNDED_ROWS: usize = 512;
+/// Columns from which on arithmetic, not memory, is what takes time.
+const FEW: usize = 3;
 /// Bytes of weights in one task, which stay in L2.
 const TASK_BYTES: usize = 192 * 1024;
 /// Multiply-adds below which a task is not worth handing to another thread.
@@ -65,6 +67,15 @@ impl Means {
     pub(super) fn current() -> Self {
         static MEANS: OnceLock<Means> = OnceLock::new();
         *MEANS.get_or_init(|| Self::of(Level::current()))
+    }
+
+    /// Tiles at once for so many columns: with two, what is loaded of the activations is used twice; few columns wait for
+    /// memory, which one stream reads faster.
+    fn tiles(self, columns: usize) -> usize {
+        match self {
+            Self::Vnni if columns >= FEW => 2,
+            Self::Vnni | Self::Scalar | Self::Avx2 => 1,
+        }
     }
 
     /// The best of a level.
@@ -291,8 +302,13 @@ fn multiply(means: Means, x: &Activations<'_>, groups: &[Group<'_>], y: Shared<f
         let first = task % stripes * each;
         let column = row + task / stripes * COLUMNS;
         let columns = column..(row + group.rows).min(column + COLUMNS);
-        for tile in first..tiles.min(first + each) {
-            one_tile(means, x, group.weight, tile, columns.clone(), group.bias, y);
+        let stop = tiles.min(first + each);
+        let mut tile = first;
+        while tile < stop {
+            let taken = (stop - tile).min(means.tiles(columns.len()));
+            let part = tile..tile + taken;
+            some_tiles(means, x, group.weight, part, columns.clone(), group.bias, y);
+            tile += taken;
         }
     };
     if n * k * rows < SERIAL_WORK {
@@ -302,35 +318,46 @@ fn multiply(means: Means, x: &Activations<'_>, groups: &[Group<'_>], y: Shared<f
     }
 }
 
-/// Sixteen outputs for some rows of activations.
-fn one_tile(
+/// Sixteen outputs a tile for some rows of activations; as many tiles at once as `means` takes, or one.
+fn some_tiles(
     means: Means,
     x: &Activations<'_>,
     w: &Tiled,
-    tile: usize,
+    tiles: Range<usize>,
     columns: Range<usize>,
     bias: Option<&[f32]>,
     y: Shared<f32>,
 ) {
-    let weights = w.tile(tile);
-    let row = tile * ROWS;
-    let count = ROWS.min(w.n - row);
-    let put = |column: usize, sums: &[f32; ROWS]| {
-        for (r, sum) in sums[..count].iter().enumerate() {
+    let first = tiles.start;
+    let put = |tile: usize, column: usize, sums: &[f32; ROWS]| {
+        let row = (first + tile) * ROWS;
+        for (r, sum) in sums[..ROWS.min(w.n - row)].iter().enumerate() {
             let value = bias.map_or(*sum, |bias| sum + bias[row + r]);
             // SAFETY: column < m and row + r < n; each task has its own tiles or columns.
             unsafe { *y.start().add(column * w.n + row + r) = value }
         }
     };
     match means {
-        Means::Scalar => scalar::tile(w.layout, weights, x, columns, put),
+        Means::Scalar => scalar::tile(w.layout, w.tile(first), x, columns, |column, sums| {
+            put(0, column, sums);
+        }),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Means::of` found the features; the tile and the activations have the same columns.
-        Means::Avx2 => unsafe { avx2::tile(w.layout, weights, x, columns, put) },
+        Means::Avx2 => unsafe { avx2::tiles(w.layout, [w.tile(first)], x, columns, put) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Means::Vnni => unsafe { vnni::tile(w.layout, weights, x, columns, put) },
+        Means::Vnni => unsafe {
+            match tiles.len() {
+                1 => vnni::tiles(w.layout, [w.tile(first)], x, columns, put),
+                _ => {
+                    let tiles = [w.tile(first), w.tile(first + 1)];
+                    vnni::tiles(w.layout, tiles, x, columns, put);
+                }
+            }
+        },
         #[cfg(not(target_arch = "x86_64"))]
-        _ => scalar::tile(w.layout, weights, x, columns, put),
+        _ => scalar::tile(w.layout, w.tile(first), x, columns, |column, sums| {
+            put(0, column, sums);
+        }),
     }
 }

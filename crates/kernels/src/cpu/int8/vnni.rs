@@ -10,20 +10,20 @@ use super::wide::{self, Vector};
 
 struct Vnni;
 
-/// [`wide::tile`] with VNNI.
+/// [`wide::tiles`] with VNNI.
 ///
 /// # Safety
-/// The CPU has the features; `weights` is a tile of the layout with the activations' columns.
+/// The CPU has the features; `weights` are tiles of the layout with the activations' columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-pub(super) unsafe fn tile(
+pub(super) unsafe fn tiles<const T: usize>(
     layout: Layout,
-    weights: &[u8],
+    weights: [&[u8]; T],
     x: &Activations<'_>,
     columns: Range<usize>,
-    put: impl Fn(usize, &[f32; ROWS]),
+    put: impl Fn(usize, usize, &[f32; ROWS]),
 ) {
     // SAFETY: the caller's promise.
-    unsafe { wide::tile::<Vnni>(layout, weights, x, columns, put) }
+    unsafe { wide::tiles::<Vnni, T>(layout, weights, x, columns, put) }
 }
 
 /// Sixteen octets.
@@ -35,7 +35,6 @@ unsafe fn sixteen(p: *const u8) -> __m128i {
 
 impl Vector for Vnni {
     const LANES: usize = 16;
-    const COLUMNS: usize = 8;
     const OFFSET_OCTETS: bool = true;
     type Integers = __m512i;
     type Floats = __m512;
