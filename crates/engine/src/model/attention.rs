@@ -6,7 +6,8 @@ use seed_kernels::cpu::AttentionShape;
 
 use super::reader::Reader;
 use crate::ops::attention::{PagedAttention, SpanTable};
-use crate::ops::linear::Linear;
+use crate::ops::linear::{Linear, Source, several};
+use crate::ops::norm::RmsNorm;
 use crate::ops::rope::Rotation;
 use crate::weights::WeightError;
 
@@ -56,16 +57,20 @@ impl SelfAttention {
         })
     }
 
-    /// `o(attention(rope(q), rope(k), v))` of the normed x, `[tokens, hidden]`.
-    pub(super) fn forward(&self, normed: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let tokens = normed.dim(0)?;
+    /// `o(attention(rope(q), rope(k), v))` of x under the layer's norm, `[tokens, hidden]`.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        norm: &RmsNorm,
+        context: &Context<'_>,
+    ) -> Result<Tensor> {
+        let tokens = x.dim(0)?;
         let shape = context.shape;
         // 1. Projections, [tokens, heads, head_dim].
-        let q = (tokens, shape.heads, shape.head_dim);
+        let [q, k, v] = several(&Source::Normed(x, norm), [&self.q, &self.k, &self.v])?;
+        let q = q.reshape((tokens, shape.heads, shape.head_dim))?;
         let kv = (tokens, shape.kv_heads, shape.head_dim);
-        let q = self.q.forward(normed)?.reshape(q)?;
-        let k = self.k.forward(normed)?.reshape(kv)?;
-        let v = self.v.forward(normed)?.reshape(kv)?;
+        let (k, v) = (k.reshape(kv)?, v.reshape(kv)?);
         // 2. Positions.
         context.rotation.apply(&q)?;
         context.rotation.apply(&k)?;

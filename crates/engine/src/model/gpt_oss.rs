@@ -128,8 +128,8 @@ impl Model for GptOss {
                 spans: &spans[slot.group],
                 cache: cache.slot(slot.slot),
             };
-            let normed = layer.input_norm.forward(&x)?;
-            x = (x + layer.attention.forward(&normed, &context)?)?;
+            let mixed = layer.attention.forward(&x, &layer.input_norm, &context)?;
+            x = (x + mixed)?;
             let normed = layer.post_attention_norm.forward(&x)?;
             x = (x + layer.moe.forward(&normed)?)?;
         }

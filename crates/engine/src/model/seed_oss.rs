@@ -11,9 +11,8 @@ use super::config::{count, flag, layers, number, possible};
 use super::reader::Reader;
 use super::{Batch, Model};
 use crate::cache::storage::KvStorage;
-use crate::ops::activation::silu_mul;
 use crate::ops::embedding::Embedding;
-use crate::ops::linear::Linear;
+use crate::ops::linear::{Linear, Source, several};
 use crate::ops::norm::RmsNorm;
 use crate::ops::rope::Rope;
 use crate::parallel::Rank;
@@ -214,15 +213,16 @@ impl SeedOss {
         })
     }
 
-    /// x += down(silu(gate(x)) * up(x)), from the normed x.
+    /// x += down(silu(gate(x)) * up(x)), of the normed x.
     fn feed_forward(&self, layer: &Layer, x: &Tensor) -> Result<Tensor> {
-        let normed = layer.post_attention_norm.forward(x)?;
-        let rows = normed.dim(0)?;
+        let norm = &layer.post_attention_norm;
+        let rows = x.dim(0)?;
         let mut parts = Vec::with_capacity(rows.div_ceil(FEED_ROWS));
         for first in (0..rows).step_by(FEED_ROWS) {
-            let part = normed.narrow(0, first, FEED_ROWS.min(rows - first))?;
-            let gated = silu_mul(&layer.gate.forward(&part)?, &layer.up.forward(&part)?)?;
-            parts.push(layer.down.forward(&gated)?);
+            let part = x.narrow(0, first, FEED_ROWS.min(rows - first))?;
+            let [gate, up] = several(&Source::Normed(&part, norm), [&layer.gate, &layer.up])?;
+            let [down] = several(&Source::Gated(&gate, &up), [&layer.down])?;
+            parts.push(down);
         }
         x + Tensor::cat(&parts, 0)?
     }
@@ -240,8 +240,8 @@ impl Model for SeedOss {
                 spans: &spans,
                 cache: cache.slot(slot),
             };
-            let normed = layer.input_norm.forward(&x)?;
-            x = (x + layer.attention.forward(&normed, &context)?)?;
+            let mixed = layer.attention.forward(&x, &layer.input_norm, &context)?;
+            x = (x + mixed)?;
             x = self.feed_forward(layer, &x)?;
         }
         let rows = Tensor::from_slice(&batch.logit_rows, batch.logit_rows.len(), x.device())?;

@@ -3,10 +3,87 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use seed_kernels::cpu::{self, Group, Tiled, Weights};
+use seed_kernels::cpu::{self, Group, Input, Product, Tiled, Weights};
 
-use super::f32s;
+use super::activation::silu_mul;
+use super::norm::RmsNorm;
+use super::{f32s, with_slices};
 use crate::weights::Matrix;
+
+/// What linears take: rows that are there, or what makes them, which is done while they are rounded where they are.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// `[tokens, in]`, normed.
+    Normed(&'a Tensor, &'a RmsNorm),
+    /// `silu(gate) * up`, both `[tokens, in]`.
+    Gated(&'a Tensor, &'a Tensor),
+}
+
+impl Source<'_> {
+    /// The rows by themselves.
+    fn rows(&self) -> Result<Tensor> {
+        match self {
+            Self::Normed(x, norm) => norm.forward(x),
+            Self::Gated(gate, up) => silu_mul(gate, up),
+        }
+    }
+
+    /// Calls `work` with them as kernels take them.
+    fn with<T>(&self, work: impl FnOnce(Input<'_>) -> T) -> Result<T> {
+        match self {
+            Self::Normed(x, norm) => with_slices([x], "linears", |[x]| work(norm.input(x))),
+            Self::Gated(gate, up) => with_slices([gate, up], "linears", |[gate, up]| {
+                work(Input::Gated { gate, up })
+            }),
+        }
+    }
+
+    /// How many rows, and on which device.
+    fn shape(&self) -> Result<(usize, &Tensor)> {
+        let (Self::Normed(x, _) | Self::Gated(x, _)) = self;
+        Ok((x.dims2()?.0, x))
+    }
+}
+
+/// Linears of the same rows, each `[tokens, out]`; tiles of one layout share what is made and rounded.
+pub fn several<const N: usize>(source: &Source<'_>, linears: [&Linear; N]) -> Result<[Tensor; N]> {
+    let tiles = linears.map(Linear::tiles);
+    let alike = |tiles: &Option<&Arc<Tiled>>| match (tiles, linears[0].tiles()) {
+        (Some(one), Some(first)) => one.layout() == first.layout() && one.cols() == first.cols(),
+        _ => false,
+    };
+    if !tiles.iter().all(alike) {
+        let x = source.rows()?;
+        return every(linears.map(|linear| linear.forward(&x)));
+    }
+    let (tokens, x) = source.shape()?;
+    let mut made = linears.map(|linear| vec![0f32; tokens * linear.outputs()]);
+    source.with(|input| {
+        let weights = tiles.into_iter().flatten().zip(linears);
+        let mut products: Vec<Product<'_>> = weights
+            .zip(&mut made)
+            .map(|((weight, linear), y)| Product {
+                weight,
+                bias: linear.bias.as_deref(),
+                y,
+            })
+            .collect();
+        cpu::linears_int8(input, &mut products);
+    })?;
+    let outputs = linears.map(Linear::outputs);
+    let mut made = made.into_iter().zip(outputs);
+    every(std::array::from_fn(|_| {
+        let (y, outputs) = made.next().unwrap_or_default();
+        Tensor::from_vec(y, (tokens, outputs), x.device())
+    }))
+}
+
+/// All of them, or the first error.
+fn every<const N: usize>(results: [Result<Tensor>; N]) -> Result<[Tensor; N]> {
+    let all = results.into_iter().collect::<Result<Vec<_>>>()?;
+    all.try_into()
+        .map_err(|_| candle_core::Error::msg("linears: as many as there are"))
+}
 
 /// `y = x · Wᵀ + b` with `W [out, in]`.
 #[derive(Clone)]
@@ -90,11 +167,11 @@ impl Linear {
         }
     }
 
-    /// Rows through one of several linears each (grouped GEMM): `y[s, out]` of rows `order[s]` of `x [tokens, in]`, or of
-    /// its rows as they are; each linear takes as many as are said beside it, one after another.
+    /// Rows through one of several linears each (grouped GEMM): `y[s, out]` of rows `order[s]` of the input `[tokens, in]`,
+    /// or of its rows as they are; each linear takes as many as are said beside it, one after another.
     pub(crate) fn multiply_grouped(
         groups: &[(&Self, usize)],
-        x: &[f32],
+        input: Input<'_>,
         order: Option<&[u32]>,
         y: &mut [f32],
     ) {
@@ -110,8 +187,16 @@ impl Linear {
             })
             .collect();
         if let Some(groups) = tiled {
-            return cpu::grouped_int8(x, order, &groups, y);
+            return cpu::grouped_int8(input, order, &groups, y);
         }
+        let made;
+        let x = match input {
+            Input::Rows(x) => x,
+            other => {
+                made = cpu::values_of(other);
+                &made
+            }
+        };
         let (mut at, mut rest) = (0, y);
         for &(linear, rows) in groups {
             let inputs = linear.inputs();

@@ -10,7 +10,7 @@ pub mod moe;
 pub mod norm;
 pub mod rope;
 
-use candle_core::{CpuStorage, Layout, Result, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The elements of a contiguous f32 CPU tensor.
 pub(crate) fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
@@ -18,6 +18,23 @@ pub(crate) fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Re
         bail!("{op}: the input must be contiguous")
     };
     Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// Calls `work` with the elements of contiguous f32 CPU tensors.
+pub(crate) fn with_slices<T, const N: usize>(
+    tensors: [&Tensor; N],
+    op: &str,
+    work: impl FnOnce([&[f32]; N]) -> T,
+) -> Result<T> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut slices = [&[][..]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
+        match &**storage {
+            Storage::Cpu(storage) => *slice = f32s(storage, layout, op)?,
+            _ => bail!("{op}: the input must be on the CPU"),
+        }
+    }
+    Ok(work(slices))
 }
 
 /// The same, to be written in place.

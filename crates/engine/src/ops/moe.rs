@@ -4,9 +4,11 @@
 //! token's experts are added in the order
 //! of their numbers, whoever else shares the batch, so its result does not depend on the others.
 
+use std::cell::Cell;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
-use seed_kernels::cpu;
+use seed_kernels::cpu::Input;
 
 use super::f32s;
 use super::linear::Linear;
@@ -60,14 +62,33 @@ impl MixtureOfExperts {
         let groups = |linears| routes.groups(linears);
         let slots = routes.order.len();
         let outputs = self.gate_up[0].outputs();
-        let mut wide = vec![0f32; slots * outputs];
-        Linear::multiply_grouped(&groups(&self.gate_up), x, Some(&routes.order), &mut wide);
-        let mut activated = vec![0f32; slots * outputs / 2];
-        cpu::clamped_swiglu(&wide, self.alpha, self.limit, &mut activated);
         let mut narrow = vec![0f32; slots * hidden];
-        Linear::multiply_grouped(&groups(&self.down), &activated, None, &mut narrow);
+        with_wide(slots * outputs, |wide| {
+            let (x, order) = (Input::Rows(x), Some(&routes.order[..]));
+            Linear::multiply_grouped(&groups(&self.gate_up), x, order, wide);
+            let activated = Input::Clamped {
+                pairs: wide,
+                alpha: self.alpha,
+                limit: self.limit,
+            };
+            Linear::multiply_grouped(&groups(&self.down), activated, None, &mut narrow);
+        });
         narrow
     }
+}
+
+/// Calls `work` with so many f32 of whatever values, in memory that this thread keeps: fresh memory of this size is given
+/// back to the system after each layer, and zeroed by it for the next, which took a quarter of a prefill.
+fn with_wide(len: usize, work: impl FnOnce(&mut [f32])) {
+    thread_local! {
+        static WIDE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    }
+    let mut wide = WIDE.take();
+    if wide.len() < len {
+        wide.resize(len, 0.0);
+    }
+    work(&mut wide[..len]);
+    WIDE.set(wide);
 }
 
 /// Which rows go to which experts. A slot is a row of one expert; slots are sorted by expert, then by token.

@@ -18,6 +18,15 @@ impl RmsNorm {
         Self { weight, eps }
     }
 
+    /// The same of `x [tokens, hidden]`, for a kernel that makes the rows it needs.
+    pub(super) fn input<'a>(&'a self, x: &'a [f32]) -> cpu::Input<'a> {
+        cpu::Input::Normed {
+            x,
+            weight: &self.weight,
+            eps: self.eps,
+        }
+    }
+
     /// `x [tokens, hidden]` → same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.apply_op1_no_bwd(self)

@@ -172,30 +172,71 @@ impl Kernel for Rope<'_> {
     }
 }
 
+/// Rows of RMSNorm, on this thread.
+pub(super) fn norm_rows(level: Level, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let width = weight.len();
+    assert!(
+        x.len() == out.len() && x.len().is_multiple_of(width),
+        "rms_norm: rows must be of {width}"
+    );
+    match level {
+        Level::Scalar => {
+            for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                scalar::rms_norm_row(x, weight, eps, out);
+            }
+        }
+        // SAFETY: whole rows.
+        _ => unsafe {
+            level.run(RmsNorm {
+                x,
+                weight,
+                eps,
+                out,
+            })
+        },
+    }
+}
+
+/// SwiGLU, on this thread.
+pub(super) fn gate_rows(level: Level, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    assert!(
+        gate.len() == out.len() && up.len() == out.len(),
+        "silu_mul: gate, up and out must have one shape"
+    );
+    match level {
+        Level::Scalar => scalar::silu_mul(gate, up, out),
+        // SAFETY: equal lengths.
+        _ => unsafe { level.run(SiluMul { gate, up, out }) },
+    }
+}
+
+/// SwiGLU of pairs, clamped, on this thread.
+pub(super) fn clamp_rows(level: Level, x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
+    assert_eq!(
+        x.len(),
+        2 * out.len(),
+        "clamped_swiglu: x must have two for each of out"
+    );
+    match level {
+        Level::Scalar => scalar::clamped_swiglu(x, alpha, limit, out),
+        // SAFETY: two for each of out.
+        _ => unsafe {
+            level.run(ClampedSwiGlu {
+                x,
+                alpha,
+                limit,
+                out,
+            })
+        },
+    }
+}
+
 /// Rows of RMSNorm.
 pub(super) fn rms_norm(level: Level, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let each = task(weight.len());
     x.par_chunks(each)
         .zip(out.par_chunks_mut(each))
-        .for_each(|(x, out)| match level {
-            Level::Scalar => {
-                for (x, out) in x
-                    .chunks_exact(weight.len())
-                    .zip(out.chunks_exact_mut(weight.len()))
-                {
-                    scalar::rms_norm_row(x, weight, eps, out);
-                }
-            }
-            // SAFETY: whole rows, as the public function checked.
-            _ => unsafe {
-                level.run(RmsNorm {
-                    x,
-                    weight,
-                    eps,
-                    out,
-                })
-            },
-        });
+        .for_each(|(x, out)| norm_rows(level, x, weight, eps, out));
 }
 
 /// SwiGLU.
@@ -203,29 +244,14 @@ pub(super) fn silu_mul(level: Level, gate: &[f32], up: &[f32], out: &mut [f32]) 
     let inputs = gate.par_chunks(TASK).zip(up.par_chunks(TASK));
     inputs
         .zip(out.par_chunks_mut(TASK))
-        .for_each(|((gate, up), out)| match level {
-            Level::Scalar => scalar::silu_mul(gate, up, out),
-            // SAFETY: equal lengths, as the public function checked.
-            _ => unsafe { level.run(SiluMul { gate, up, out }) },
-        });
+        .for_each(|((gate, up), out)| gate_rows(level, gate, up, out));
 }
 
 /// SwiGLU of pairs, clamped.
 pub(super) fn clamped_swiglu(level: Level, x: &[f32], alpha: f32, limit: f32, out: &mut [f32]) {
     x.par_chunks(2 * TASK)
         .zip(out.par_chunks_mut(TASK))
-        .for_each(|(x, out)| match level {
-            Level::Scalar => scalar::clamped_swiglu(x, alpha, limit, out),
-            // SAFETY: two for each of out, as the public function checked.
-            _ => unsafe {
-                level.run(ClampedSwiGlu {
-                    x,
-                    alpha,
-                    limit,
-                    out,
-                })
-            },
-        });
+        .for_each(|(x, out)| clamp_rows(level, x, alpha, limit, out));
 }
 
 /// Rotation of `x [tokens, heads, 2 * half]`.

@@ -27,7 +27,10 @@ mod soften;
 mod tests;
 
 pub use attention::{AttentionShape, Span, paged_attention, write_kv};
-pub use int8::{Group, RowFormat, TileBytes, Tiled, grouped_int8, linear_int8, tiled_bytes};
+pub use int8::{
+    Group, Input, Product, RowFormat, TileBytes, Tiled, grouped_int8, linear_int8, linears_int8,
+    tiled_bytes,
+};
 pub use kv::{KvBlock, KvElement};
 pub use level::Level;
 
@@ -189,6 +192,32 @@ pub fn embed(table: Weights<'_>, dim: usize, ids: &[u32], out: &mut [f32]) {
             for (&id, out) in ids.iter().zip(out.chunks_exact_mut(dim)) {
                 format.decode(&bytes[id as usize * row..][..row], out);
             }
+        }
+    }
+}
+
+/// The rows of an input by themselves, for what multiplies no tiles.
+pub fn values_of(input: Input<'_>) -> Vec<f32> {
+    match input {
+        Input::Rows(x) => x.to_vec(),
+        Input::Normed { x, weight, eps } => {
+            let mut out = vec![0f32; x.len()];
+            rms_norm(x, weight, eps, &mut out);
+            out
+        }
+        Input::Gated { gate, up } => {
+            let mut out = vec![0f32; gate.len()];
+            silu_mul(gate, up, &mut out);
+            out
+        }
+        Input::Clamped {
+            pairs,
+            alpha,
+            limit,
+        } => {
+            let mut out = vec![0f32; pairs.len() / 2];
+            clamped_swiglu(pairs, alpha, limit, &mut out);
+            out
         }
     }
 }

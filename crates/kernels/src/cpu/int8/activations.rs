@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::input::Input;
 use super::layout::Layout;
 use super::{BLOCK, Means, ZERO};
 use crate::cpu::scratch::with_scratch;
@@ -34,16 +35,16 @@ pub(super) struct Row<'a> {
 }
 
 impl Activations<'_> {
-    /// Rounds `x [rows, k]` and hands it to `work`, its rows in `order`.
+    /// Rounds rows of `k` and hands them to `work`, in `order`.
     pub(super) fn with<T>(
         means: Means,
-        x: &[f32],
+        input: Input<'_>,
         order: Option<&[u32]>,
         k: usize,
         layout: Layout,
         work: impl FnOnce(&Activations<'_>) -> T,
     ) -> T {
-        let (rows, blocks) = (x.len() / k, k / BLOCK);
+        let (rows, blocks) = (input.len() / k, k / BLOCK);
         let fine = if layout == Layout::Q6K { 2 } else { 1 };
         let offset = layout.offset();
         let (a, b, c) = (rows * k / 4, rows * blocks, rows * blocks * fine);
@@ -52,24 +53,26 @@ impl Activations<'_> {
             let (scales, rest) = rest.split_at_mut(b);
             let (sums, starts) = rest.split_at_mut(b);
             let (codes, starts) = (as_bytes(codes), as_integers(starts));
-            let parts = x
-                .par_chunks(k)
+            let parts = (0..rows)
+                .into_par_iter()
                 .zip(codes.par_chunks_mut(k))
                 .zip(scales.par_chunks_mut(blocks))
                 .zip(sums.par_chunks_mut(blocks))
                 .zip(starts.par_chunks_mut(blocks * fine));
             parts.with_min_len(SERIAL.div_ceil(k)).for_each(
-                |((((x, codes), scales), sums), starts)| {
-                    Rounding {
-                        x,
-                        codes,
-                        scales,
-                        sums,
-                        starts,
-                        offset,
-                        fine: fine == 2,
-                    }
-                    .run(means);
+                |((((row, codes), scales), sums), starts)| {
+                    with_scratch(k, |room| {
+                        Rounding {
+                            x: input.part(row * k..(row + 1) * k).values(means, room),
+                            codes,
+                            scales,
+                            sums,
+                            starts,
+                            offset,
+                            fine: fine == 2,
+                        }
+                        .run(means);
+                    });
                 },
             );
             work(&Activations {

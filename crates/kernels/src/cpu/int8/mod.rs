@@ -13,9 +13,11 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod input;
 mod layout;
 mod room;
 mod scalar;
+mod tiled;
 mod tiling;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
@@ -23,15 +25,15 @@ mod vnni;
 mod wide;
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use self::activations::Activations;
-use self::layout::Layout;
+pub use self::input::Input;
+pub use self::tiled::{RowFormat, TileBytes, Tiled, tiled_bytes};
 use super::level::Level;
 use super::scratch::Shared;
-use crate::format::{BlockFormat, Weights};
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -89,105 +91,6 @@ impl Means {
     }
 }
 
-/// A weight matrix `[n, k]` in tiles.
-pub struct Tiled {
-    layout: Layout,
-    bytes: TileBytes,
-    n: usize,
-    k: usize,
-}
-
-/// How GGML has the rows of a quantised matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowFormat {
-    /// MXFP4 in blocks of 17 bytes: the exponent, then codes, byte j holding elements j and j + 16.
-    Mxfp4,
-    /// Blocks of another kind.
-    Blocks(BlockFormat),
-}
-
-/// Bytes that live as long as someone needs them: owned, or a part of a mapped file.
-pub type TileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
-
-impl std::fmt::Debug for Tiled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tiled({:?} [{}, {}])", self.layout, self.n, self.k)
-    }
-}
-
-impl Tiled {
-    /// Lays out a matrix; `None` for formats and widths that have no tiles.
-    pub fn of(weights: Weights<'_>, n: usize, k: usize) -> Option<Self> {
-        let (layout, bytes) = tiling::tile(weights, n, k)?;
-        Some(Self {
-            layout,
-            bytes: Arc::new(bytes),
-            n,
-            k,
-        })
-    }
-
-    /// Lays out a matrix `[n, k]` of whose rows each lies in one piece, wherever that is. The row must be as long as its
-    /// format says.
-    pub fn of_rows<'a>(
-        format: RowFormat,
-        n: usize,
-        k: usize,
-        row: impl Fn(usize) -> &'a [u8] + Sync,
-    ) -> Option<Self> {
-        let (layout, bytes) = tiling::tile_rows(format, n, k, row)?;
-        Some(Self {
-            layout,
-            bytes: Arc::new(bytes),
-            n,
-            k,
-        })
-    }
-
-    /// What [`Tiled::layout`] and [`Tiled::as_bytes`] said of a matrix `[n, k]`, anew; `None` where they do not fit together.
-    pub fn again(layout: &str, bytes: TileBytes, n: usize, k: usize) -> Option<Self> {
-        let layout = Layout::named(layout)?;
-        let size = layout.size(n, k)?;
-        let fits = n > 0 && k > 0 && bytes.as_ref().as_ref().len() == size;
-        fits.then_some(Self {
-            layout,
-            bytes,
-            n,
-            k,
-        })
-    }
-
-    /// Name of how the bytes lie. A new way gets a new name.
-    pub fn layout(&self) -> &'static str {
-        self.layout.name()
-    }
-
-    /// The tiles, one after another.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.as_ref().as_ref()
-    }
-
-    /// Rows (outputs).
-    pub fn rows(&self) -> usize {
-        self.n
-    }
-
-    /// Columns (inputs).
-    pub fn cols(&self) -> usize {
-        self.k
-    }
-
-    fn tile(&self, tile: usize) -> &[u8] {
-        let size = self.layout.tile_bytes(self.k);
-        &self.as_bytes()[tile * size..][..size]
-    }
-}
-
-/// Bytes that a matrix `[n, k]` of these blocks takes in tiles; `None` where it has none.
-pub fn tiled_bytes(format: BlockFormat, n: usize, k: usize) -> Option<usize> {
-    Layout::of(format)?.size(n, k)
-}
-
 /// Rows that go through one matrix.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
@@ -206,6 +109,54 @@ pub fn linear_int8(x: &[f32], m: usize, w: &Tiled, bias: Option<&[f32]>, y: &mut
     linear_by(Means::current(), x, m, w, bias, y);
 }
 
+/// One of several products with the same rows.
+pub struct Product<'a> {
+    /// `[n, k]`.
+    pub weight: &'a Tiled,
+    /// `[n]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[m, n]`.
+    pub y: &'a mut [f32],
+}
+
+/// Several products with the same rows, which are made and rounded once; bit by bit those of the single operations. All
+/// matrices must have the same columns and layout.
+pub fn linears_int8(input: Input<'_>, products: &mut [Product<'_>]) {
+    linears_by(Means::current(), input, products);
+}
+
+pub(super) fn linears_by(means: Means, input: Input<'_>, products: &mut [Product<'_>]) {
+    let Some(Product { weight: first, .. }) = products.first() else {
+        return;
+    };
+    let (layout, k) = (first.layout, first.k);
+    let m = input.len() / k;
+    assert_eq!(input.len(), m * k, "linears_int8: rows must be of {k}");
+    for Product { weight, y, .. } in products.iter() {
+        assert!(
+            (weight.layout, weight.k) == (layout, k),
+            "linears_int8: matrices must have the same columns and layout"
+        );
+        assert_eq!(
+            y.len(),
+            m * weight.n,
+            "linears_int8: y must be [m, n] = [{m}, {}]",
+            weight.n
+        );
+    }
+    for first in (0..m).step_by(ROUNDED_ROWS) {
+        let rows = ROUNDED_ROWS.min(m - first);
+        let part = input.part(first * k..(first + rows) * k);
+        Activations::with(means, part, None, k, layout, |x| {
+            for Product { weight, bias, y } in products.iter_mut() {
+                let (weight, bias) = (*weight, *bias);
+                let y = &mut y[first * weight.n..][..rows * weight.n];
+                multiply(means, x, &[Group { weight, bias, rows }], Shared::new(y));
+            }
+        });
+    }
+}
+
 pub(super) fn linear_by(
     means: Means,
     x: &[f32],
@@ -214,29 +165,23 @@ pub(super) fn linear_by(
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let (n, k) = (w.n, w.k);
+    let k = w.k;
     assert_eq!(x.len(), m * k, "linear_int8: x must be [m, k] = [{m}, {k}]");
-    assert_eq!(y.len(), m * n, "linear_int8: y must be [m, n] = [{m}, {n}]");
-    for (x, y) in x
-        .chunks(ROUNDED_ROWS * k)
-        .zip(y.chunks_mut(ROUNDED_ROWS * n))
-    {
-        let (weight, rows) = (w, x.len() / k);
-        grouped_by(means, x, None, &[Group { weight, bias, rows }], y);
-    }
+    let product = Product { weight: w, bias, y };
+    linears_by(means, Input::Rows(x), &mut [product]);
 }
 
-/// `y[s, n]` of the experts of a layer: the groups' rows one group after another, row i being row `order[i]` of `x[m, k]`
-/// (row i without an order) times its group's matrix. A row of x is rounded once, and all groups are one parallel region.
+/// `y[s, n]` of the experts of a layer: the groups' rows one group after another, row i being row `order[i]` of the input
+/// (row i without an order) times its group's matrix. A row of it is rounded once, and all groups are one parallel region.
 ///
 /// What holds for a row of [`linear_int8`] holds for these, bit by bit.
-pub fn grouped_int8(x: &[f32], order: Option<&[u32]>, groups: &[Group<'_>], y: &mut [f32]) {
-    grouped_by(Means::current(), x, order, groups, y);
+pub fn grouped_int8(input: Input<'_>, order: Option<&[u32]>, groups: &[Group<'_>], y: &mut [f32]) {
+    grouped_by(Means::current(), input, order, groups, y);
 }
 
 pub(super) fn grouped_by(
     means: Means,
-    x: &[f32],
+    input: Input<'_>,
     order: Option<&[u32]>,
     groups: &[Group<'_>],
     y: &mut [f32],
@@ -255,9 +200,9 @@ pub(super) fn grouped_by(
             "grouped_int8: bias must be [n] = [{n}]"
         );
     }
-    let (m, rows) = (x.len() / k, groups.iter().map(|group| group.rows).sum());
+    let (m, rows) = (input.len() / k, groups.iter().map(|group| group.rows).sum());
     assert!(
-        x.len() == m * k && order.map_or(m, <[u32]>::len) == rows,
+        input.len() == m * k && order.map_or(m, <[u32]>::len) == rows,
         "grouped_int8: x must be [m, k] with k = {k}, and {rows} of its rows taken"
     );
     assert!(
@@ -269,7 +214,7 @@ pub(super) fn grouped_by(
         rows * n,
         "grouped_int8: y must be [rows, n] = [{rows}, {n}]"
     );
-    Activations::with(means, x, order, k, layout, |x| {
+    Activations::with(means, input, order, k, layout, |x| {
         multiply(means, x, groups, Shared::new(y));
     });
 }

@@ -1,7 +1,9 @@
 //! Properties of `cpu::linear_int8`: every instruction set gives the same bits, which are those of the formula.
 
-use super::super::int8::{Group, Means, grouped_by, linear_by};
-use super::super::{BlockFormat, RowFormat, Tiled, Weights, linear_at};
+use super::super::int8::{Group, Input, Means, Product, grouped_by, linear_by, linears_by};
+use super::super::{
+    BlockFormat, RowFormat, Tiled, Weights, clamped_swiglu_at, linear_at, rms_norm_at, silu_mul_at,
+};
 use super::{Level, Values, bits, on_threads};
 
 /// All that this machine can run.
@@ -188,7 +190,9 @@ fn groups_are_products_of_their_own_with_rows_in_any_order() {
             .collect();
         for means in means() {
             let mut y = vec![0f32; order.len() * n];
-            on_threads(3, || grouped_by(means, &x, Some(&order), &groups, &mut y));
+            on_threads(3, || {
+                grouped_by(means, Input::Rows(&x), Some(&order), &groups, &mut y)
+            });
             let mut alone = Vec::new();
             let mut at = 0;
             for Group { weight, bias, rows } in &groups {
@@ -296,6 +300,66 @@ fn rows_that_lie_apart_make_the_same_tiles() {
             let whole = Tiled::of(matrix.weights(), n, k).unwrap();
             let same = apart.unwrap().as_bytes() == whole.as_bytes();
             assert!(same, "{format:?} [{n}, {k}]");
+        }
+    }
+}
+
+#[test]
+fn rows_of_the_operation_before_are_those_of_the_operation() {
+    let mut values = Values(18);
+    let (m, k) = (5, 96);
+    let (a, b, weight) = (values.floats(m * k), values.floats(m * k), values.floats(k));
+    let pairs = values.floats(2 * m * k);
+    let q8 = Some(BlockFormat::Q8_0);
+    let (one, other) = (
+        Matrix::new(&mut values, q8, 40, k),
+        Matrix::new(&mut values, q8, 7, k),
+    );
+    let tiled = [(&one, 40), (&other, 7)].map(|(w, n)| Tiled::of(w.weights(), n, k).unwrap());
+    let bias = values.floats(40);
+    for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
+        if level > Level::best() {
+            continue;
+        }
+        let means = Means::of(level);
+        let mut made = vec![vec![0f32; m * k]; 3];
+        rms_norm_at(level, &a, &weight, 1e-5, &mut made[0]);
+        silu_mul_at(level, &a, &b, &mut made[1]);
+        clamped_swiglu_at(level, &pairs, 1.7, 7.0, &mut made[2]);
+        let inputs = [
+            Input::Normed {
+                x: &a,
+                weight: &weight,
+                eps: 1e-5,
+            },
+            Input::Gated { gate: &a, up: &b },
+            Input::Clamped {
+                pairs: &pairs,
+                alpha: 1.7,
+                limit: 7.0,
+            },
+        ];
+        for (input, made) in inputs.into_iter().zip(&made) {
+            let mut together = [vec![0f32; m * 40], vec![0f32; m * 7]];
+            let [first, second] = &mut together;
+            let mut products = [
+                Product {
+                    weight: &tiled[0],
+                    bias: Some(&bias),
+                    y: first,
+                },
+                Product {
+                    weight: &tiled[1],
+                    bias: None,
+                    y: second,
+                },
+            ];
+            linears_by(means, input, &mut products);
+            let mut alone = [vec![0f32; m * 40], vec![0f32; m * 7]];
+            linear_by(means, made, m, &tiled[0], Some(&bias), &mut alone[0]);
+            linear_by(means, made, m, &tiled[1], None, &mut alone[1]);
+            assert_eq!(bits(&together[0]), bits(&alone[0]), "{means:?}");
+            assert_eq!(bits(&together[1]), bits(&alone[1]), "{means:?}");
         }
     }
 }
