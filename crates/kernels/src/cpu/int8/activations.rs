@@ -14,6 +14,9 @@ const SERIAL: usize = 32 * 1024;
 /// Rounded rows `[rows, k]`.
 pub(super) struct Activations<'a> {
     k: usize,
+    /// Blocks, and starts, of a row.
+    blocks: usize,
+    each: usize,
     /// Which of them is taken where; all, one after another, without.
     order: Option<&'a [u32]>,
     codes: &'a [i8],
@@ -77,6 +80,8 @@ impl Activations<'_> {
             );
             work(&Activations {
                 k,
+                blocks,
+                each: blocks * fine,
                 order,
                 codes,
                 scales,
@@ -88,12 +93,11 @@ impl Activations<'_> {
 
     pub(super) fn row(&self, at: usize) -> Row<'_> {
         let row = self.order.map_or(at, |order| order[at] as usize);
-        let blocks = self.k / BLOCK;
-        let starts = self.starts.len() / self.scales.len() * blocks;
+        let (blocks, each) = (self.blocks, self.each);
         Row {
             codes: &self.codes[row * self.k..][..self.k],
             scales: &self.scales[row * blocks..][..blocks],
-            starts: &self.starts[row * starts..][..starts],
+            starts: &self.starts[row * each..][..each],
             sums: &self.sums[row * blocks..][..blocks],
         }
     }
@@ -160,13 +164,10 @@ impl Rounding<'_> {
         } = self;
         let blocks = x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK));
         for (b, (x, codes)) in blocks.enumerate() {
-            let mut most = 0f32;
-            let mut broken = false;
-            for v in x {
-                most = most.max(v.abs());
-                broken |= v.is_nan();
-            }
-            let scale = most / 127.0;
+            // Magnitudes compare as their bits do, and those of NaN are above all others.
+            let most = x.iter().fold(0, |most, v| most.max(v.to_bits() << 1)) >> 1;
+            let broken = f32::from_bits(most).is_nan();
+            let scale = f32::from_bits(most) / 127.0;
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
             let mut halves = [0i32; 2];
             for (half, (x, codes)) in x
@@ -175,7 +176,9 @@ impl Rounding<'_> {
                 .enumerate()
             {
                 for (code, v) in codes.iter_mut().zip(x) {
-                    *code = (v * inverse).round_ties_even() as i32 as i8;
+                    // Rounded to the nearest, ties to even, by what cannot be said in so large a number.
+                    let rounded = v * inverse + f32::from_bits(ZERO as u32);
+                    *code = rounded.to_bits() as i8;
                 }
                 halves[half] = codes.iter().map(|&c| i32::from(c)).sum();
             }
