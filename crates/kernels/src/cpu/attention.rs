@@ -18,11 +18,11 @@ use super::level::Level;
 use super::scratch::Shared;
 
 /// Positions of a block, whose scores are softmaxed at once.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 /// Positions of a segment, the least that is handed to a thread of its own.
 const SEGMENT: usize = 512;
 /// Queries (rows × heads of one KV head) that share the widened pages of one task.
-const QUERIES: usize = 32;
+const QUERIES: usize = 128;
 /// Elements below which the cache is written by the calling thread alone.
 const SERIAL_WRITE: usize = 64 * 1024;
 
