@@ -32,9 +32,7 @@ export const MEANINGLESS = {
 
 /** Of a command's flags those that load the model. */
 const enginePart = (flags: Values<typeof ENGINE_FLAGS>): Partial<Values<typeof ENGINE_FLAGS>> =>
-  Object.fromEntries(
-    Object.entries(flags).filter(([name]) => Object.hasOwn(ENGINE_FLAGS, name))
-  )
+  Object.fromEntries(Object.entries(flags).filter(([name]) => Object.hasOwn(ENGINE_FLAGS, name)))
 
 /** Loads the model of a folder, or the first demo, showing on stderr what it will take and how far it is. */
 export const openModel = async (

@@ -21,10 +21,9 @@ const at = (file, fails, turns) =>
   turns.map(([name, find, replace]) => ({ name, file, find, replace, fails }))
 
 /** Rows of gates and ups as they come, put in another order before the activation reads them in pairs. */
-const reordered = (pairs) =>
-  `cpu::clamped_swiglu(&${pairs}.collect::<Vec<f32>>(), self.alpha, self.limit, &mut activated)`
+const reordered = (pairs) => ACTIVATION.replace('wide', `&${pairs}.collect::<Vec<f32>>()`)
 
-const ACTIVATION = 'cpu::clamped_swiglu(&wide, self.alpha, self.limit, &mut activated)'
+const ACTIVATION = 'Linear::multiply_grouped(&down, self.activated(wide), None, &mut narrow)'
 
 export const WRONG_TURNS = [
   ...at(`${ENGINE}ops/rope.rs`, BOTH, [
@@ -152,7 +151,7 @@ export const WRONG_TURNS = [
         gates.iter().zip(ups).flat_map(|(gate, up)| [*gate, *up])
       })`),
       ],
-      ['slope of the gate 1', ACTIVATION, ACTIVATION.replace('self.alpha', '1.0')],
+      ['slope of the gate 1', 'self.alpha', '1.0'],
     ]
   ),
   ...at(
@@ -210,11 +209,7 @@ export const WRONG_TURNS = [
         'Rope::plain(config.rope_theta, config.head_dim)',
         'Rope::plain(10_000.0, config.head_dim)',
       ],
-      [
-        'gate and up swapped, Seed-OSS',
-        'silu_mul(&layer.gate.forward(&part)?, &layer.up.forward(&part)?)?',
-        'silu_mul(&layer.up.forward(&part)?, &layer.gate.forward(&part)?)?',
-      ],
+      ['gate and up swapped, Seed-OSS', 'Source::Gated(&gate, &up)', 'Source::Gated(&up, &gate)'],
       [
         'no biases on q, k and v, Seed-OSS',
         'SelfAttention::read(reader, &name("self_attn"), (qkv, out), false)?',
@@ -230,11 +225,7 @@ export const WRONG_TURNS = [
         'reader.linear(&name("mlp.down_proj"), row, mlp)?',
         'reader.linear(&name("mlp.down_proj"), row, false)?',
       ],
-      [
-        'the first norm used twice',
-        'layer.post_attention_norm.forward(x)?',
-        'layer.input_norm.forward(x)?',
-      ],
+      ['the first norm used twice', '&layer.post_attention_norm', '&layer.input_norm'],
       [
         'no last norm, Seed-OSS',
         'self.norm.forward(&x.index_select(&rows, 0)?)',

@@ -66,14 +66,19 @@ impl MixtureOfExperts {
         with_wide(slots * outputs, |wide| {
             let (x, order) = (Input::Rows(x), Some(&routes.order[..]));
             Linear::multiply_grouped(&groups(&self.gate_up), x, order, wide);
-            let activated = Input::Clamped {
-                pairs: wide,
-                alpha: self.alpha,
-                limit: self.limit,
-            };
-            Linear::multiply_grouped(&groups(&self.down), activated, None, &mut narrow);
+            let down = groups(&self.down);
+            Linear::multiply_grouped(&down, self.activated(wide), None, &mut narrow);
         });
         narrow
+    }
+
+    /// Gates and ups in pairs as the next linear takes them.
+    fn activated<'a>(&self, pairs: &'a [f32]) -> Input<'a> {
+        Input::Clamped {
+            pairs,
+            alpha: self.alpha,
+            limit: self.limit,
+        }
     }
 }
 

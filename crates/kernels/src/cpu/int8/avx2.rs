@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::ROWS;
 use super::activations::Activations;
 use super::layout::Layout;
-use super::wide::{self, Vector};
+use super::vector::Vector;
+use super::wide;
 
 struct Avx2;
 

@@ -20,6 +20,8 @@ mod scalar;
 mod tiled;
 mod tiling;
 #[cfg(target_arch = "x86_64")]
+mod vector;
+#[cfg(target_arch = "x86_64")]
 mod vnni;
 #[cfg(target_arch = "x86_64")]
 mod wide;
