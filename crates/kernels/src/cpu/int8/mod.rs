@@ -15,7 +15,6 @@ mod activations;
 mod avx2;
 mod input;
 mod layout;
-mod room;
 mod scalar;
 mod tiled;
 mod tiling;

@@ -3,12 +3,11 @@
 use rayon::prelude::*;
 
 use super::layout::{HALVES, Layout, NIBBLES, OCTETS, PAIRS};
-use super::room::Room;
 use super::{BLOCK, ROWS, RowFormat};
 use crate::format::{BlockFormat, Weights, scale_and_least};
 
 /// The layout for a matrix `[n, k]` and its bytes; rows beyond n are zero.
-pub(super) fn tile(weights: Weights<'_>, n: usize, k: usize) -> Option<(Layout, Room)> {
+pub(super) fn tile(weights: Weights<'_>, n: usize, k: usize) -> Option<(Layout, Vec<u8>)> {
     match weights {
         Weights::Mxfp4 { blocks, scales } => {
             let row = |row: usize| (&blocks[row * (k / 2)..], &scales[row * (k / BLOCK)..]);
@@ -33,7 +32,7 @@ pub(super) fn tile_rows<'a>(
     n: usize,
     k: usize,
     row: impl Fn(usize) -> &'a [u8] + Sync,
-) -> Option<(Layout, Room)> {
+) -> Option<(Layout, Vec<u8>)> {
     let layout = match format {
         RowFormat::Mxfp4 => Layout::Mxfp4,
         RowFormat::Blocks(format) => Layout::of(format)?,
@@ -73,14 +72,14 @@ fn fill<R, const OUT: usize>(
     k: usize,
     row: impl Fn(usize) -> R + Sync,
     put: impl Fn(&R, usize, usize, &mut [u8; OUT]) + Sync,
-) -> Option<Room> {
+) -> Option<Vec<u8>> {
     if n == 0 || k == 0 || !k.is_multiple_of(layout.columns()) {
         return None;
     }
     debug_assert_eq!(OUT, layout.block_bytes());
     let size = layout.tile_bytes(k);
-    let mut bytes = Room::zeroed(n.div_ceil(ROWS) * size);
-    let tiles = bytes.as_mut().par_chunks_mut(size).enumerate();
+    let mut bytes = vec![0u8; n.div_ceil(ROWS) * size];
+    let tiles = bytes.par_chunks_mut(size).enumerate();
     tiles.for_each(|(t, tile)| {
         let rows = t * ROWS..n.min((t + 1) * ROWS);
         let rows: Vec<R> = rows.map(&row).collect();
