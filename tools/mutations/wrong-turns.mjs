@@ -60,11 +60,11 @@ export const WRONG_TURNS = [
   ),
   ...at(`${ENGINE}model/attention.rs`, [GPT], [['sinks dropped', 'self.sinks.as_deref()', 'None']]),
   ...at(`${ENGINE}model/attention.rs`, BOTH, [
-    ['keys not rotated', 'context.rotation.apply(&k)?', '()'],
+    ['keys not rotated', 'Some(context.rotation)', 'None'],
     [
       'values rotated',
-      'attention.write(values, &v)?',
-      '{ context.rotation.apply(&v)?; attention.write(values, &v)? }',
+      'attention.write(values, &v, None)?',
+      'attention.write(values, &v, Some(context.rotation))?',
     ],
   ]),
   ...at(`${KERNELS}cpu/attend.rs`, BOTH, [

@@ -198,7 +198,7 @@ pub(crate) fn load(
         .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
     let compiler = Arc::new(compiler);
 
-    if let Some(tiles) = tiles {
+    if let Some(tiles) = tiles.filter(Tiles::has_new) {
         progress("keeping the tiled weights", 0.0);
         tiles.store()?;
     }

@@ -71,9 +71,8 @@ impl SelfAttention {
         let q = q.reshape((tokens, shape.heads, shape.head_dim))?;
         let kv = (tokens, shape.kv_heads, shape.head_dim);
         let (k, v) = (k.reshape(kv)?, v.reshape(kv)?);
-        // 2. Positions.
+        // 2. Positions; the keys' are put in as they are stored.
         context.rotation.apply(&q)?;
-        context.rotation.apply(&k)?;
         // 3. Cache, then attention over all pages of each sequence.
         let attention = PagedAttention {
             shape,
@@ -81,8 +80,8 @@ impl SelfAttention {
             sinks: self.sinks.as_deref(),
         };
         let (keys, values) = context.cache;
-        attention.write(keys, &k)?;
-        attention.write(values, &v)?;
+        attention.write(keys, &k, Some(context.rotation))?;
+        attention.write(values, &v, None)?;
         let mixed = attention.read(&q, keys, values)?;
         // 4. Back to the width of the residual stream.
         let width = shape.heads * shape.head_dim;

@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp3, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use half::bf16;
-use seed_kernels::cpu::{self, AttentionShape, KvBlock, Span};
+use seed_kernels::cpu::{self, Angles, AttentionShape, KvBlock, Span};
 
+use super::rope::Rotation;
 use super::{f32s, f32s_mut};
 
 /// One sequence's consecutive rows of the flat batch, as one layer group sees them.
@@ -30,9 +31,10 @@ pub struct PagedAttention<'a> {
 }
 
 impl PagedAttention<'_> {
-    /// Stores `rows [tokens, kv_heads, head_dim]` in `cache [pages, kv_heads, page_size, head_dim]`, or the bytes of its blocks.
-    pub fn write(&self, cache: &Tensor, rows: &Tensor) -> Result<()> {
-        cache.inplace_op2(rows, &Write(self))
+    /// Stores `rows [tokens, kv_heads, head_dim]`, rotated where that is asked for, in `cache [pages, kv_heads, page_size, head_dim]`, or the bytes of its blocks.
+    pub fn write(&self, cache: &Tensor, rows: &Tensor, rotation: Option<&Rotation>) -> Result<()> {
+        let angles = rotation.map(Rotation::angles);
+        cache.inplace_op2(rows, &Write(self, angles))
     }
 
     /// `q [tokens, heads, head_dim]` → the same shape.
@@ -53,7 +55,7 @@ impl PagedAttention<'_> {
     }
 }
 
-struct Write<'a>(&'a PagedAttention<'a>);
+struct Write<'a>(&'a PagedAttention<'a>, Option<Angles<'a>>);
 
 impl InplaceOp2 for Write<'_> {
     fn name(&self) -> &'static str {
@@ -71,15 +73,15 @@ impl InplaceOp2 for Write<'_> {
         let spans = self.0.spans();
         match cache {
             CpuStorage::BF16(cache) if cache_layout.is_contiguous() => {
-                cpu::write_kv(cache.as_mut_slice(), rows, self.0.shape, &spans)
+                cpu::write_kv(cache.as_mut_slice(), rows, self.1, self.0.shape, &spans)
             }
             CpuStorage::F32(_) => {
                 let cache = f32s_mut(cache, cache_layout, "write_kv")?;
-                cpu::write_kv(cache, rows, self.0.shape, &spans)
+                cpu::write_kv(cache, rows, self.1, self.0.shape, &spans)
             }
             CpuStorage::U8(cache) if cache_layout.is_contiguous() => {
                 let (blocks, _) = cache.as_chunks_mut();
-                cpu::write_kv::<KvBlock>(blocks, rows, self.0.shape, &spans)
+                cpu::write_kv::<KvBlock>(blocks, rows, self.1, self.0.shape, &spans)
             }
             _ => bail!("write_kv: the cache must be contiguous f32, bf16 or blocks"),
         }

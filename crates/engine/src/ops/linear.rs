@@ -10,7 +10,7 @@ use super::norm::RmsNorm;
 use super::{f32s, with_slices};
 use crate::weights::Matrix;
 
-/// What linears take: rows that are there, or what makes them, which is done while they are rounded where they are.
+/// What makes the rows that linears take; it is done row by row where they are rounded.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// `[tokens, in]`, normed.

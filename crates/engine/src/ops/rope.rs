@@ -93,6 +93,14 @@ impl Rope {
 }
 
 impl Rotation {
+    /// The angles, for a kernel that rotates on its way.
+    pub(super) fn angles(&self) -> cpu::Angles<'_> {
+        cpu::Angles {
+            cos: &self.cos,
+            sin: &self.sin,
+        }
+    }
+
     /// Rotates `x [tokens, heads, head_dim]` in place. `x` must own its storage.
     pub fn apply(&self, x: &Tensor) -> Result<()> {
         x.inplace_op1(self)

@@ -126,6 +126,12 @@ impl Tiles {
         made.push((name.into(), Arc::clone(tiled)));
     }
 
+    /// Whether there is anything to write.
+    pub fn has_new(&self) -> bool {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        !made.is_empty()
+    }
+
     /// Writes what was made since the file was opened, in one go: a start that is cut short leaves no half file behind.
     pub fn store(self) -> Result<(), WeightError> {
         let made = self

@@ -13,9 +13,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::attend::{Attend, Rows, finish_rows, scalar_rows};
+use super::elementwise::rotate_rows;
 use super::kv::KvElement;
 use super::level::Level;
-use super::scratch::Shared;
+use super::scratch::{Shared, with_scratch};
 
 /// Positions of a block, whose scores are softmaxed at once.
 const BLOCK: usize = 128;
@@ -172,11 +173,21 @@ fn page_elements<E: KvElement>(shape: &AttentionShape) -> usize {
     shape.kv_heads * shape.page_size * shape.head_dim / E::HOLDS
 }
 
-/// Writes `rows [tokens, kv_heads, head_dim]` of each span at its positions of
+/// How far rows are rotated: cosines and sines `[tokens, head_dim / 2]`, see [`rope`](super::rope).
+#[derive(Clone, Copy)]
+pub struct Angles<'a> {
+    /// Cosines.
+    pub cos: &'a [f32],
+    /// Sines.
+    pub sin: &'a [f32],
+}
+
+/// Writes `rows [tokens, kv_heads, head_dim]` of each span, rotated where there are angles, at its positions of
 /// `cache [pages, kv_heads, page_size, head_dim / E::HOLDS]`.
 pub fn write_kv<E: KvElement>(
     cache: &mut [E],
     rows: &[f32],
+    angles: Option<Angles<'_>>,
     shape: &AttentionShape,
     spans: &[Span<'_>],
 ) {
@@ -195,7 +206,14 @@ pub fn write_kv<E: KvElement>(
         cache.len() / page_elements::<E>(shape),
         false,
     );
-    let held = head_dim / E::HOLDS;
+    let (half, held) = (head_dim / 2, head_dim / E::HOLDS);
+    assert!(
+        angles.is_none_or(|a| head_dim == 2 * half
+            && a.cos.len() == tokens * half
+            && a.sin.len() == tokens * half),
+        "write_kv: angles must be [tokens, head_dim / 2] = [{tokens}, {half}]"
+    );
+    let level = Level::current();
     let cache = Shared::new(cache);
     let write = |head: usize| {
         for span in spans {
@@ -207,7 +225,18 @@ pub fn write_kv<E: KvElement>(
                 // SAFETY: the page is inside the cache, and tasks write different heads, so the
                 // slice is this task's alone even where spans share pages.
                 let to = unsafe { std::slice::from_raw_parts_mut(cache.start().add(to), held) };
-                E::put(&rows[from..][..head_dim], to);
+                let values = &rows[from..][..head_dim];
+                let Some(Angles { cos, sin }) = angles else {
+                    E::put(values, to);
+                    continue;
+                };
+                let at = (span.first_row + row) * half;
+                let (cos, sin) = (&cos[at..][..half], &sin[at..][..half]);
+                with_scratch(head_dim, |rotated| {
+                    rotated.copy_from_slice(values);
+                    rotate_rows(level, rotated, 1, half, cos, sin);
+                    E::put(rotated, to);
+                });
             }
         }
     };

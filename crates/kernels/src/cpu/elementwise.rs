@@ -254,6 +254,40 @@ pub(super) fn clamped_swiglu(level: Level, x: &[f32], alpha: f32, limit: f32, ou
         .for_each(|(x, out)| clamp_rows(level, x, alpha, limit, out));
 }
 
+/// Rotation of `x [tokens, heads, 2 * half]` by its tokens' angles, on this thread.
+pub(super) fn rotate_rows(
+    level: Level,
+    x: &mut [f32],
+    heads: usize,
+    half: usize,
+    cos: &[f32],
+    sin: &[f32],
+) {
+    let angles = x.len() / (2 * heads);
+    assert!(
+        cos.len() == angles && sin.len() == angles,
+        "rope: cos and sin must be [tokens, {half}]"
+    );
+    match level {
+        Level::Scalar => {
+            for (row, head) in x.chunks_exact_mut(2 * half).enumerate() {
+                let angles = row / heads * half..(row / heads + 1) * half;
+                scalar::rope_head(head, &cos[angles.clone()], &sin[angles]);
+            }
+        }
+        // SAFETY: whole tokens with their angles.
+        _ => unsafe {
+            level.run(Rope {
+                x,
+                heads,
+                half,
+                cos,
+                sin,
+            })
+        },
+    }
+}
+
 /// Rotation of `x [tokens, heads, 2 * half]`.
 pub(super) fn rope(
     level: Level,
@@ -269,22 +303,5 @@ pub(super) fn rope(
         .zip(sin.par_chunks(tokens * half));
     x.par_chunks_mut(tokens * heads * 2 * half)
         .zip(angles)
-        .for_each(|(x, (cos, sin))| match level {
-            Level::Scalar => {
-                for (row, head) in x.chunks_exact_mut(2 * half).enumerate() {
-                    let angles = row / heads * half..(row / heads + 1) * half;
-                    scalar::rope_head(head, &cos[angles.clone()], &sin[angles]);
-                }
-            }
-            // SAFETY: whole tokens with their angles, as the public function checked.
-            _ => unsafe {
-                level.run(Rope {
-                    x,
-                    heads,
-                    half,
-                    cos,
-                    sin,
-                })
-            },
-        });
+        .for_each(|(x, (cos, sin))| rotate_rows(level, x, heads, half, cos, sin));
 }

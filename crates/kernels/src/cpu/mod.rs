@@ -26,7 +26,7 @@ mod soften;
 #[cfg(test)]
 mod tests;
 
-pub use attention::{AttentionShape, Span, paged_attention, write_kv};
+pub use attention::{Angles, AttentionShape, Span, paged_attention, write_kv};
 pub use int8::{
     Group, Input, Product, RowFormat, TileBytes, Tiled, grouped_int8, linear_int8, linears_int8,
     tiled_bytes,

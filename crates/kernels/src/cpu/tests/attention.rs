@@ -3,7 +3,7 @@
 use half::bf16;
 
 use super::super::attention::paged_attention_at;
-use super::super::{AttentionShape, KvBlock, KvElement, Span, write_kv};
+use super::super::{Angles, AttentionShape, KvBlock, KvElement, Span, rope, write_kv};
 use super::{Level, Values, assert_close, bits, levels, on_threads};
 
 /// One sequence with its keys and values in shuffled pages whose unused slots are NaN.
@@ -61,8 +61,8 @@ impl<E: KvElement> Sequence<E> {
             context,
             page_table: &all.pages,
         };
-        write_kv(&mut all.keys, &all.k, &shape, &[span]);
-        write_kv(&mut all.values, &all.v, &shape, &[span]);
+        write_kv(&mut all.keys, &all.k, None, &shape, &[span]);
+        write_kv(&mut all.values, &all.v, None, &shape, &[span]);
         // What the cache keeps of them.
         for row in [&mut all.k, &mut all.v].map(|rows| rows.chunks_exact_mut(shape.head_dim)) {
             for row in row {
@@ -277,7 +277,7 @@ fn eight_bits_lose_little_and_nothing_of_zeros() {
 #[should_panic(expected = "attention: heads of 48 are no whole blocks of 32")]
 fn heads_of_no_whole_blocks_are_refused() {
     let shape = shape((1, 1), 48, 16, None);
-    write_kv::<KvBlock>(&mut [], &[], &shape, &[]);
+    write_kv::<KvBlock>(&mut [], &[], None, &shape, &[]);
 }
 
 /// As far as rounding goes: what is exact in bf16 stays exact.
@@ -397,7 +397,7 @@ fn unknown_pages_are_refused() {
         context: 1,
         page_table: &[9],
     };
-    write_kv(&mut [0f32; 512], &[0.0; 16], &shape, &[span]);
+    write_kv(&mut [0f32; 512], &[0.0; 16], None, &shape, &[span]);
 }
 
 #[test]
@@ -410,5 +410,30 @@ fn shared_rows_are_refused() {
         context: 1,
         page_table: &[0],
     };
-    write_kv(&mut [0f32; 512], &[0.0; 16], &shape, &[span, span]);
+    write_kv(&mut [0f32; 512], &[0.0; 16], None, &shape, &[span, span]);
+}
+
+#[test]
+fn rows_that_are_rotated_on_their_way_are_those_that_were_rotated_before() {
+    let mut values = Values(31);
+    let shape = shape((4, 2), 40, 8, None);
+    let k = values.floats(9 * 2 * 40);
+    let (cos, sin) = (values.floats(9 * 20), values.floats(9 * 20));
+    let span = Span {
+        first_row: 0,
+        len: 9,
+        context: 13,
+        page_table: &[1, 0],
+    };
+    let mut before = k.clone();
+    rope(&mut before, 9, 2, 40, &cos, &sin);
+    let (mut want, mut have) = (vec![0f32; 2 * 2 * 8 * 40], vec![0f32; 2 * 2 * 8 * 40]);
+    write_kv(&mut want, &before, None, &shape, &[span]);
+    let angles = Angles {
+        cos: &cos,
+        sin: &sin,
+    };
+    write_kv(&mut have, &k, Some(angles), &shape, &[span]);
+    assert_eq!(bits(&have), bits(&want));
+    assert_ne!(before, k);
 }
