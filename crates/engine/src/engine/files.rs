@@ -19,22 +19,23 @@ pub(crate) struct ModelFiles {
     /// Tensors by the names the models read.
     pub(crate) source: Box<dyn WeightSource>,
     /// Text to tokens.
-    pub(crate) tokenizer: Reading,
+    pub(crate) tokenizer: Reading<Tokenizer>,
     /// Where the tokenizer comes from, for people.
     pub(crate) tokenizer_file: PathBuf,
     /// `eos_token_id` as generation_config.json, or else the config, has it.
     pub(crate) eos: Vec<u32>,
 }
 
-/// A tokenizer that is read on a thread of its own: a large vocabulary takes most of a second, in which weights load.
-pub(crate) enum Reading {
-    Running(JoinHandle<Result<Tokenizer, LoadError>>),
-    Done(Box<Result<Tokenizer, LoadError>>),
+/// A tokenizer, or what is made of it, on a thread of its own: a large vocabulary takes most of a second, in which weights
+/// load.
+pub(crate) enum Reading<T> {
+    Running(JoinHandle<Result<T, LoadError>>),
+    Done(Box<Result<T, LoadError>>),
 }
 
-impl Reading {
+impl<T: Send + 'static> Reading<T> {
     fn start(
-        read: impl FnOnce() -> Result<Tokenizer, LoadError> + Send + 'static,
+        read: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
     ) -> Result<Self, LoadError> {
         let thread = std::thread::Builder::new().name("seed-tokenizer".into());
         let started = thread.spawn(read);
@@ -43,11 +44,19 @@ impl Reading {
             .map_err(|e| LoadError::new(format!("cannot start the tokenizer's thread: {e}")))
     }
 
-    fn ended(result: Result<Tokenizer, LoadError>) -> Self {
+    /// What `work` makes of it, as soon as it is read.
+    pub(crate) fn then<U: Send + 'static>(
+        self,
+        work: impl FnOnce(T) -> Result<U, LoadError> + Send + 'static,
+    ) -> Result<Reading<U>, LoadError> {
+        Reading::start(move || work(self.wait()?))
+    }
+
+    fn ended(result: Result<T, LoadError>) -> Self {
         Self::Done(Box::new(result))
     }
 
-    /// Whether it is known already that there is none.
+    /// Whether it is known already that there will be none.
     pub(crate) fn has_failed(&mut self) -> bool {
         if matches!(self, Self::Running(thread) if thread.is_finished()) {
             let running = std::mem::replace(self, Self::ended(Err(LoadError::new("is read"))));
@@ -56,8 +65,8 @@ impl Reading {
         matches!(self, Self::Done(result) if result.is_err())
     }
 
-    /// The tokenizer, or what is wrong with it.
-    pub(crate) fn wait(self) -> Result<Tokenizer, LoadError> {
+    /// It, or what is wrong with it.
+    pub(crate) fn wait(self) -> Result<T, LoadError> {
         let failed = |_| LoadError::new("reading the tokenizer has failed; its file is damaged");
         match self {
             Self::Running(thread) => thread.join().map_err(failed)?,

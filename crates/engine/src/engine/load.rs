@@ -1,6 +1,6 @@
 //! From a model's files to the parts the engine thread runs: everything is checked before a tensor is read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
@@ -140,11 +140,14 @@ pub(crate) fn load(
     let ModelFiles {
         config,
         source,
-        mut tokenizer,
+        tokenizer,
         tokenizer_file,
-        mut eos,
+        eos,
     } = ModelFiles::open(&options.path, &options.control_tokens)?;
     let geometry = config.geometry();
+    let (rows, stop_tokens) = (geometry.vocabulary, options.stop_tokens.clone());
+    let mut words = tokenizer
+        .then(move |tokenizer| Words::of(tokenizer, &tokenizer_file, rows, eos, &stop_tokens))?;
     let expected = config.expected();
     let mut checkpoint = Checkpoint::check(source.as_ref(), &expected)?;
     let tiles = options.tiles.as_deref();
@@ -164,40 +167,18 @@ pub(crate) fn load(
         &mut |done| {
             progress("loading weights", done);
             // What is wrong with it is said below, and not after all of the weights.
-            match tokenizer.has_failed() {
+            match words.has_failed() {
                 true => Err(WeightError::new(&options.path, "has no tokenizer")),
                 false => Ok(()),
             }
         },
     );
-    let (tokenizer, model) = (tokenizer.wait()?, model?);
-    let real_vocabulary = tokenizer.vocabulary().len();
-    if real_vocabulary > geometry.vocabulary {
-        return Err(LoadError::new(format!(
-            "{}: holds token ids up to {}, but the config says vocab_size {}",
-            tokenizer_file.display(),
-            real_vocabulary - 1,
-            geometry.vocabulary
-        )));
-    }
-    // The family's own end tokens always count, by string.
-    for name in &options.stop_tokens {
-        let id = tokenizer.token_id(name).ok_or_else(|| {
-            LoadError::new(format!(
-                "{}: has no token {name}, which this family needs",
-                tokenizer_file.display()
-            ))
-        })?;
-        eos.push(id);
-    }
-    eos.sort_unstable();
-    eos.dedup();
-    let tokenizer = Arc::new(tokenizer);
-    // Makes the vocabulary's trie on a thread of its own.
-    let compiler = Compiler::start(Arc::clone(&tokenizer), eos.clone())
-        .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
-    let compiler = Arc::new(compiler);
-
+    let (words, model) = (words.wait()?, model?);
+    let Words {
+        tokenizer,
+        compiler,
+        eos,
+    } = words;
     if let Some(tiles) = tiles.filter(Tiles::has_new) {
         progress("keeping the tiled weights", 0.0);
         tiles.store()?;
@@ -221,7 +202,7 @@ pub(crate) fn load(
     let facts = ModelFacts {
         architecture: geometry.architecture,
         vocabulary: geometry.vocabulary,
-        real_vocabulary,
+        real_vocabulary: tokenizer.vocabulary().len(),
         eos: eos.clone(),
         parameters: expected.parameters(),
         plan,
@@ -244,6 +225,55 @@ pub(crate) fn load(
         compiler,
         facts,
     })
+}
+
+/// What is made of a tokenizer while the weights load.
+struct Words {
+    tokenizer: Arc<Tokenizer>,
+    /// Makes the vocabulary's trie on a thread of its own.
+    compiler: Arc<Compiler>,
+    /// Ids that end a generation, each once.
+    eos: Vec<u32>,
+}
+
+impl Words {
+    /// Checks the tokenizer of `file` against a head of so many `rows`; the family's own `stop_tokens` always end a
+    /// generation, by string.
+    fn of(
+        tokenizer: Tokenizer,
+        file: &Path,
+        rows: usize,
+        mut eos: Vec<u32>,
+        stop_tokens: &[String],
+    ) -> Result<Self, LoadError> {
+        let known = tokenizer.vocabulary().len();
+        if known > rows {
+            return Err(LoadError::new(format!(
+                "{}: holds token ids up to {}, but the config says vocab_size {rows}",
+                file.display(),
+                known - 1,
+            )));
+        }
+        for name in stop_tokens {
+            let id = tokenizer.token_id(name).ok_or_else(|| {
+                LoadError::new(format!(
+                    "{}: has no token {name}, which this family needs",
+                    file.display()
+                ))
+            })?;
+            eos.push(id);
+        }
+        eos.sort_unstable();
+        eos.dedup();
+        let tokenizer = Arc::new(tokenizer);
+        let compiler = Compiler::start(Arc::clone(&tokenizer), eos.clone())
+            .map_err(|e| LoadError::new(format!("cannot start the grammar thread: {e}")))?;
+        Ok(Self {
+            tokenizer,
+            compiler: Arc::new(compiler),
+            eos,
+        })
+    }
 }
 
 fn groups_of(geometry: &Geometry) -> Vec<LayerGroup> {
