@@ -5,7 +5,6 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use seed_kernels::cpu::{self, Group, Input, Product, Tiled, Weights};
 
-use super::activation::silu_mul;
 use super::norm::RmsNorm;
 use super::{f32s, with_slices};
 use crate::weights::Matrix;
@@ -20,14 +19,6 @@ pub enum Source<'a> {
 }
 
 impl Source<'_> {
-    /// The rows by themselves.
-    fn rows(&self) -> Result<Tensor> {
-        match self {
-            Self::Normed(x, norm) => norm.forward(x),
-            Self::Gated(gate, up) => silu_mul(gate, up),
-        }
-    }
-
     /// Calls `work` with them as kernels take them.
     fn with<T>(&self, work: impl FnOnce(Input<'_>) -> T) -> Result<T> {
         match self {
@@ -52,11 +43,12 @@ pub fn several<const N: usize>(source: &Source<'_>, linears: [&Linear; N]) -> Re
         (Some(one), Some(first)) => one.layout() == first.layout() && one.cols() == first.cols(),
         _ => false,
     };
-    if !tiles.iter().all(alike) {
-        let x = source.rows()?;
-        return every(linears.map(|linear| linear.forward(&x)));
-    }
     let (tokens, x) = source.shape()?;
+    if !tiles.iter().all(alike) {
+        let rows = source.with(cpu::values_of)?;
+        let rows = Tensor::from_vec(rows, (tokens, linears[0].inputs()), x.device())?;
+        return every(linears.map(|linear| linear.forward(&rows)));
+    }
     let mut made = linears.map(|linear| vec![0f32; tokens * linear.outputs()]);
     source.with(|input| {
         let weights = tiles.into_iter().flatten().zip(linears);

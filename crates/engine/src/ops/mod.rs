@@ -2,7 +2,6 @@
 //!
 //! On the CPU every op reads and writes contiguous f32; `cpu_fwd` hands slices to `seed_kernels::cpu`.
 
-pub mod activation;
 pub mod attention;
 pub mod embedding;
 pub mod linear;
@@ -18,23 +17,6 @@ pub(crate) fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Re
         bail!("{op}: the input must be contiguous")
     };
     Ok(&storage.as_slice::<f32>()?[start..end])
-}
-
-/// Calls `work` with the elements of contiguous f32 CPU tensors.
-pub(crate) fn with_slices<T, const N: usize>(
-    tensors: [&Tensor; N],
-    op: &str,
-    work: impl FnOnce([&[f32]; N]) -> T,
-) -> Result<T> {
-    let held = tensors.map(Tensor::storage_and_layout);
-    let mut slices = [&[][..]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
-        match &**storage {
-            Storage::Cpu(storage) => *slice = f32s(storage, layout, op)?,
-            _ => bail!("{op}: the input must be on the CPU"),
-        }
-    }
-    Ok(work(slices))
 }
 
 /// The same, to be written in place.
@@ -53,4 +35,21 @@ pub(crate) fn f32s_mut<'a>(
             candle_core::backend::BackendStorage::dtype(other)
         ),
     }
+}
+
+/// Calls `work` with the elements of contiguous f32 CPU tensors.
+pub(crate) fn with_slices<T, const N: usize>(
+    tensors: [&Tensor; N],
+    op: &str,
+    work: impl FnOnce([&[f32]; N]) -> T,
+) -> Result<T> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut slices = [&[][..]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
+        match &**storage {
+            Storage::Cpu(storage) => *slice = f32s(storage, layout, op)?,
+            _ => bail!("{op}: the input must be on the CPU"),
+        }
+    }
+    Ok(work(slices))
 }
